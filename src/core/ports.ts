@@ -1,5 +1,6 @@
 /** The core's ports: what it needs of the world, and what the world may tell it. Adapters of floor 3 implement or call these. */
 import type { PortBinding } from '../domain/port-binding.ts';
+import type { Operation } from '../domain/plan.ts';
 import type { Family, Prefix } from '../domain/prefix.ts';
 import type { Route } from '../domain/route.ts';
 import type { SpeakerSettings } from '../domain/settings.ts';
@@ -51,7 +52,7 @@ export interface BindingSource {
 /** Every local path of the speaker (one that no peer sent), by prefix. */
 export type LocalRoutes = ReadonlyMap<Prefix, Route>;
 
-export type Operation = { readonly kind: 'advertise'; readonly route: Route } | { readonly kind: 'withdraw'; readonly prefix: Prefix };
+export type { Operation } from '../domain/plan.ts';
 
 /** `unknown`: the call ended before its answer; only reading the speaker tells. */
 export type Outcome =
