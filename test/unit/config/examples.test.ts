@@ -25,7 +25,7 @@ describe('config/', () => {
       const key = match[1] ?? '';
       shown.set(key, (shown.get(key) ?? 0) + 1);
     }
-    const keys = keysOf(configJsonSchema() as Node);
+    const keys = keysOf(configJsonSchema());
     expect(keys.length).toBeGreaterThan(70);
     const missing = [...new Set(keys)].filter((key) => (shown.get(key) ?? 0) < keys.filter((other) => other === key).length);
     expect(missing).toEqual([]);
@@ -49,9 +49,9 @@ describe('config/', () => {
   it('every key has a description for editors', () => {
     const undescribed = (node: Node & { readonly description?: string }, path: string): readonly string[] => [
       ...Object.entries(node.properties ?? {}).flatMap(([key, child]) => undescribed(child, `${path}.${key}`)),
-      ...(node.items === undefined ? [] : undescribed({ ...node.items, description: 'items' } as Node, `${path}[]`)),
+      ...(node.items === undefined ? [] : undescribed({ ...node.items, description: 'items' }, `${path}[]`)),
       ...(node.description === undefined && path !== '' ? [path] : []),
     ];
-    expect(undescribed(configJsonSchema() as Node, '')).toEqual([]);
+    expect(undescribed(configJsonSchema(), '')).toEqual([]);
   });
 });
