@@ -7,8 +7,7 @@
  * has stdout to itself.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -65,15 +64,13 @@ const command = commands[commandName];
 if (command === undefined) fail(`unknown command ${commandName}; there are: ${Object.keys(commands).join(', ')}`);
 makeReady(command.program !== undefined && userArgs.includes('--neutron') ? [...road, ...neutron] : (command.debian ?? []));
 
-// What is started from here on inherits the run's id, by which it is found again, and a folder for temporary files that goes away with the run.
-const runId = randomUUID();
+// All temporary files of the run go in here, and every process of the run is known by it.
 const folder = mkdtempSync(join(tmpdir(), 'nba-'));
 chmodSync(folder, 0o711); // daemons that change their user pass through
 const env = {
   ...process.env,
   TMPDIR: folder,
   PATH: `${process.env.PATH}:/usr/sbin:/sbin`, // bird and its like, for those who are not root
-  NEUTRON_BGP_AGENT_RUN: runId,
 };
 const isCounting = command.program === undefined && commandName !== 'build';
 const log = isCounting ? console.log : console.error;
@@ -104,13 +101,11 @@ async function main() {
   const total = { passed: 0, failed: 0 };
   for (const step of command.steps) {
     const { passed, failed } = await runStep(step);
-    if (interruptedBy !== undefined) return endInterrupted();
     total.passed += passed;
     total.failed += failed;
   }
   if (command.program !== undefined && total.failed === 0) {
     const { code } = await run(process.execPath, ['--import', 'tsx', join(root, command.program), ...userArgs]);
-    if (interruptedBy !== undefined && code !== 0) return endInterrupted();
     return (await endLeftovers()) > 0 ? 1 : code;
   }
   if (isCounting) {
@@ -126,7 +121,7 @@ async function runStep(name) {
   const start = performance.now();
   if (step.project === undefined) {
     const { code, output } = await run(step.program, step.args, { isQuiet: true });
-    if (code !== 0 && interruptedBy === undefined) log(output.trimEnd());
+    if (code !== 0) log(output.trimEnd());
     if (isCounting || code !== 0) log(`${code === 0 ? 'ok  ' : 'FAIL'}  ${name.padEnd(12)} ${seconds(start)}`);
     return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
   }
@@ -163,6 +158,7 @@ function run(program, args, { isQuiet = false, limitMs } = {}) {
     const limit = limitMs === undefined ? undefined : setTimeout(endOverdue, limitMs, program, limitMs);
     const end = (result) => {
       clearTimeout(limit);
+      if (interruptedBy !== undefined) endInterrupted(result.code);
       resolve(result);
     };
     current.on('error', (error) => end({ code: 127, output: `${program}: ${error.message}` }));
@@ -172,54 +168,66 @@ function run(program, args, { isQuiet = false, limitMs } = {}) {
 
 function endOverdue(program, limitMs) {
   log(`${program} did not end within ${limitMs / minutes} minutes`);
-  killMarked();
+  endOurs();
 }
 
 /** Passes the signal on and waits for what runs to clean up; the second time, or after 10 s, it ends everything. */
 function interrupt(signal) {
-  if (interruptedBy !== undefined) return killMarked();
+  if (interruptedBy !== undefined) return endOurs();
   interruptedBy = signal;
   current?.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal);
-  setTimeout(killMarked, 10_000).unref();
+  setTimeout(endOurs, 10_000).unref();
 }
 
-function endInterrupted() {
-  killMarked();
-  return 128 + constants.signals[interruptedBy];
+/** The demo ends by being interrupted, and says with its code whether that went well. */
+function endInterrupted(code) {
+  endOurs();
+  process.exit(command.program !== undefined && code === 0 ? 0 : 128 + constants.signals[interruptedBy]);
 }
 
 /** Ends the processes of this run that are still there, and names them. What is about to end gets 3 s for it. */
 async function endLeftovers() {
   const end = performance.now() + 3_000;
-  while (marked().length > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
-  const left = marked();
+  while (ours().length > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
+  const left = ours();
   for (const { pid, commandLine } of left) log(`left behind: process ${pid}: ${commandLine}`);
-  killMarked();
+  endOurs();
   return left.length;
 }
 
-function killMarked() {
-  for (const { pid } of marked()) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch (error) {
-      if (error.code !== 'ESRCH') throw error;
-    }
+/** Again until none is left: a killed worker's parent may have started another. */
+function endOurs() {
+  const end = performance.now() + 3_000;
+  for (let left = ours(); left.length > 0 && performance.now() < end; left = ours()) for (const { pid } of left) kill(pid);
+}
+
+function kill(pid) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
   }
 }
 
-/** The processes that inherited this run's mark, wherever they moved to since. */
-function marked() {
+/** The processes of this run, wherever they moved to since. */
+function ours() {
   if (!existsSync('/proc/self/environ')) return [];
   return readdirSync('/proc')
-    .filter((pid) => /^\d+$/.test(pid) && readProc(pid, 'environ').split('\0').includes(`NEUTRON_BGP_AGENT_RUN=${runId}`))
-    .map((pid) => ({ pid: Number(pid), commandLine: readProc(pid, 'cmdline').replaceAll('\0', ' ').slice(0, 120) }));
+    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid && isOurs(pid))
+    .map((pid) => ({ pid: Number(pid), commandLine: read(pid, 'cmdline').replaceAll('\0', ' ').slice(0, 120) }));
+}
+
+/** By what it inherited; one that wrote its title over its environment (Neutron's do), by where it works. */
+function isOurs(pid) {
+  const environment = read(pid, 'environ');
+  if (environment.includes('PATH=')) return `\0${environment}`.includes(`\0TMPDIR=${folder}`);
+  return read(pid, 'cwd', readlinkSync).startsWith(folder);
 }
 
 /** Empty for a process that is gone, or another user's. */
-function readProc(pid, file) {
+function read(pid, file, how = (path) => readFileSync(path, 'utf8')) {
   try {
-    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+    return how(`/proc/${pid}/${file}`);
   } catch {
     return '';
   }
