@@ -139,19 +139,19 @@ export class Reconciler {
       const end = new AbortController();
       try {
         await this.#session(AbortSignal.any([signal, end.signal]), () => (backoff = fresh));
+        this.#enter({ kind: 'away', reason: 'the watch stream ended' });
       } catch (error) {
-        if (!signal.aborted) this.#enter({ kind: 'away', reason: messageOf(error) });
+        this.#enter({ kind: 'away', reason: messageOf(error) });
       } finally {
         end.abort();
       }
-      if (!signal.aborted) await this.#clock.wakeAt(this.#clock.monotonicMs() + backoff.delayMs, signal);
+      await this.#clock.wakeAt(this.#clock.monotonicMs() + backoff.delayMs, signal);
       backoff = backoff.next();
     }
   }
 
   /** From finding the speaker to losing it. */
   async #session(signal: AbortSignal, onReady: () => void): Promise<void> {
-    if (this.#state.kind !== 'away') this.#enter({ kind: 'away', reason: 'the watch stream ended' });
     const speaker = this.#settings.speaker;
     const found = await this.#speaker.prepare(speaker, signal);
     this.#reprepare = false;
@@ -208,7 +208,7 @@ export class Reconciler {
       if (this.#settings.speaker.mode === 'managed' && !this.#gate.isClosed()) this.#gate.check(startMs);
     }
     this.view.checkEchoes(startMs);
-    const isResync = startMs - this.#lastReadMs >= this.#settings.resyncIntervalMs;
+    const isResync = startMs >= this.#lastReadMs + this.#settings.resyncIntervalMs;
     if (isResync || this.#mayReadAgain(startMs)) await this.#read(signal);
     if (isResync) this.#resync();
 
@@ -231,7 +231,7 @@ export class Reconciler {
   }
 
   #mayReadAgain(nowMs: number): boolean {
-    return this.view.staleReason() !== undefined && nowMs - this.#lastReadMs >= REREAD_INTERVAL_MS;
+    return this.view.staleReason() !== undefined && nowMs >= this.#lastReadMs + REREAD_INTERVAL_MS;
   }
 
   async #read(signal: AbortSignal): Promise<void> {

@@ -128,7 +128,8 @@ export class FakeSpeaker implements Speaker {
 
   async watch(handlers: WatchHandlers, signal: AbortSignal): Promise<void> {
     await this.#answer();
-    return new Promise((resolve, reject) => {
+    if (signal.aborted) return;
+    await new Promise<void>((resolve, reject) => {
       const end = (error?: Error): void => {
         if (this.#watch?.end === end) this.#watch = undefined;
         if (error === undefined) resolve();
