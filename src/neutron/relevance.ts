@@ -1,0 +1,47 @@
+/**
+ * Which pushes concern this host. Every port of the cloud is pushed to every agent, and only the twice-encoded body
+ * names the host, so most messages are told apart by a search in the raw bytes and never parsed.
+ */
+import type { Interest } from '../core/ports.ts';
+import type { PortBinding } from '../domain/port-binding.ts';
+
+/** How a port's own id stands in a body: JSON inside a JSON string, in Python's spacing. */
+const ID_KEY = Buffer.from(String.raw`\"id\": \"`);
+const ID_LENGTH = 36;
+
+/** Printable ASCII without quote and backslash: what JSON leaves as it is, once and twice encoded. */
+const UNCHANGED_BY_JSON = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/;
+
+export type Relevance = {
+  /** Whether a raw body may concern us. Only a body that shows ids, none of them ours, is denied; one that hides them is not. */
+  mayConcern(body: Buffer): boolean;
+  /** Whether a decoded port does. */
+  concerns(port: PortBinding): boolean;
+};
+
+/** @param host this hypervisor, byte for byte as Neutron names it */
+export function relevanceFor(host: string, interest: Interest): Relevance {
+  const hostBytes = UNCHANGED_BY_JSON.test(host) ? Buffer.from(host) : undefined;
+
+  function showsOnlyOtherIds(body: Buffer): boolean {
+    let shown = false;
+    for (let at = body.indexOf(ID_KEY); at >= 0; at = body.indexOf(ID_KEY, at + ID_LENGTH)) {
+      shown = true;
+      const start = at + ID_KEY.length;
+      if (interest.hasPort(body.toString('latin1', start, start + ID_LENGTH))) return false;
+    }
+    return shown;
+  }
+
+  return {
+    mayConcern: (body) =>
+      hostBytes === undefined ||
+      body.includes(hostBytes) ||
+      !showsOnlyOtherIds(body) ||
+      interest.addresses().some((address) => body.includes(address)),
+    concerns: (port) =>
+      port.bindings.some((binding) => binding.host === host) ||
+      interest.hasPort(port.portId) ||
+      interest.addresses().some((address) => port.fixedIps.includes(address)),
+  };
+}

@@ -1,0 +1,153 @@
+/**
+ * Casts from a fanout exchange, through a private queue.
+ *
+ * The exchange belongs to the servers. If an agent made it first with another durability than they want, their every
+ * publish on it would fail, and silently: pushes would stop for the whole cloud. So it is looked up first, and made only
+ * as the servers themselves make theirs.
+ */
+import type { Channel, ConsumeMessage } from 'amqplib';
+import { AgentError, codeOf } from '../lib/errors.ts';
+import { type BrokerConnection, Ending, PRIVATE_QUEUE } from './connection.ts';
+import { decodeEnvelope, hexId, inflateBody } from './envelope.ts';
+import type { JsonObject } from './json.ts';
+
+export type Cast = {
+  readonly method: string;
+  readonly version: string;
+  readonly args: JsonObject;
+  readonly requestId?: string;
+};
+
+export type FanoutOptions = {
+  /** The exchange is `TOPIC_fanout`. */
+  readonly topic: string;
+  /** Begins the private queue's name. */
+  readonly queuePrefix: string;
+  /** Fanout topics that the servers themselves listen on: their exchanges show how the servers declare theirs. */
+  readonly serverTopics: readonly string[];
+  /** Looks at the raw body, before anything is parsed; false drops the message. */
+  readonly wants: (body: Buffer) => boolean;
+  readonly onCast: (cast: Cast) => void;
+  readonly onDropped: (why: 'foreign' | 'duplicate' | 'malformed', detail?: string) => void;
+};
+
+export type FanoutSubscription = {
+  /** Resolves with the reason when no further cast can arrive. */
+  readonly lost: Promise<AgentError>;
+};
+
+const MAX_CAST_BYTES = 4 * 1024 * 1024;
+
+/** oslo keeps as many per listener (_drivers/amqp.py _MsgIdCache). */
+const REMEMBERED_IDS = 64;
+
+/** The exchange is deleted with its last queue, so it may vanish between the look and the binding. */
+const BIND_ATTEMPTS = 5;
+
+/**
+ * Begins to consume; casts may arrive before this resolves.
+ *
+ * @throws AgentError `fanout-unknown` when the exchange is missing and no server shows how to make it
+ */
+export async function subscribeFanout(connection: BrokerConnection, options: FanoutOptions): Promise<FanoutSubscription> {
+  const { channel, closed } = await connection.openChannel();
+  const exchange = `${options.topic}_fanout`;
+  const queue = `${options.queuePrefix}.${hexId()}`;
+  const end = new Ending();
+  void closed.then((error) => end.at(error));
+  await channel.assertQueue(queue, PRIVATE_QUEUE);
+  await bindToExisting(connection, exchange, queue, options.serverTopics);
+  const receive = castReceiver(options);
+  await channel.consume(
+    queue,
+    (message) => {
+      if (message === null) end.at(new AgentError('broker-queue-gone', 'retryable', `the queue of ${options.topic} is gone`));
+      else receive(message);
+    },
+    // The queue lives as long as this channel, so an acknowledgement would keep nothing.
+    { noAck: true },
+  );
+  return { lost: end.reached };
+}
+
+async function bindToExisting(
+  connection: BrokerConnection,
+  exchange: string,
+  queue: string,
+  serverTopics: readonly string[],
+): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    await ensureFanoutExchange(connection, exchange, serverTopics);
+    try {
+      return await connection.onScratchChannel(async (scratch) => {
+        await scratch.bindQueue(queue, exchange, '');
+      });
+    } catch (error) {
+      if (codeOf(error) !== 'broker-not-found' || attempt === BIND_ATTEMPTS) throw error;
+    }
+  }
+}
+
+async function ensureFanoutExchange(connection: BrokerConnection, exchange: string, serverTopics: readonly string[]): Promise<void> {
+  if (await exchangeExists(connection, exchange)) return;
+  const durable = await serverDurability(connection, serverTopics);
+  await connection.onScratchChannel((scratch) => declareFanout(scratch, exchange, durable));
+}
+
+/** Passive: it says nothing about the exchange's properties, and makes none. */
+export async function exchangeExists(connection: BrokerConnection, exchange: string): Promise<boolean> {
+  try {
+    await connection.onScratchChannel((scratch) => scratch.checkExchange(exchange));
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'broker-not-found') return false;
+    throw error;
+  }
+}
+
+/** How the servers declare fanout exchanges: told by the broker, which refuses a declaration that differs from what exists. */
+async function serverDurability(connection: BrokerConnection, serverTopics: readonly string[]): Promise<boolean> {
+  for (const topic of serverTopics) {
+    const exchange = `${topic}_fanout`;
+    if (!(await exchangeExists(connection, exchange))) continue;
+    try {
+      await connection.onScratchChannel((scratch) => declareFanout(scratch, exchange, false));
+      return false;
+    } catch (error) {
+      if (codeOf(error) === 'broker-precondition-failed') return true;
+      throw error;
+    }
+  }
+  throw new AgentError(
+    'fanout-unknown',
+    'retryable',
+    `no Neutron server listens on ${serverTopics.map((topic) => `${topic}_fanout`).join(' or ')}, so nothing shows how its exchanges are declared`,
+  );
+}
+
+async function declareFanout(channel: Channel, exchange: string, durable: boolean): Promise<void> {
+  await channel.assertExchange(exchange, 'fanout', { durable, autoDelete: true });
+}
+
+/** The way of one message from the broker to `onCast`. Nothing in it throws. */
+export function castReceiver(
+  options: Pick<FanoutOptions, 'wants' | 'onCast' | 'onDropped'>,
+): (message: Pick<ConsumeMessage, 'content' | 'properties'>) => void {
+  const { wants, onCast, onDropped } = options;
+  const seen: string[] = [];
+  return ({ content, properties }) => {
+    const body = inflateBody(content, properties.headers?.['compression'], MAX_CAST_BYTES);
+    if (!body.ok) return onDropped('malformed', body.reason);
+    if (!wants(body.value)) return onDropped('foreign');
+    const envelope = decodeEnvelope(body.value);
+    if (!envelope.ok) return onDropped('malformed', envelope.reason);
+    const { method, version = '1.0', args, uniqueId, requestId } = envelope.value;
+    if (method === undefined) return onDropped('malformed', 'no method');
+    if (uniqueId !== undefined) {
+      if (seen.includes(uniqueId)) return onDropped('duplicate');
+      seen.push(uniqueId);
+      if (seen.length > REMEMBERED_IDS) seen.shift();
+    }
+    onCast({ method, version, args, ...(requestId === undefined ? {} : { requestId }) });
+  };
+}
