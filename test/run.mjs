@@ -88,11 +88,11 @@ function makeReady(debianPackages) {
     fail(`Node ${needed} or newer is needed; this is ${process.versions.node}`);
   if (!areNpmPackagesInstalled(root)) {
     const install = locked('package-lock.json', { program: process.execPath, args: [join(root, 'test/setup/npm-packages.mjs')] });
-    if (spawnSync(install.program, install.args, { stdio: ['ignore', 2, 2] }).status !== 0) fail('npm ci failed');
+    if (spawnSync(install.program, install.args, { stdio: ['ignore', 2, 2] }).status !== 0) fail('npm ci failed; nothing was run');
   }
   if (debianPackages.length > 0) {
     const install = [join(root, 'test/setup/debian-packages.sh'), ...debianPackages];
-    if (spawnSync('bash', install, { stdio: ['ignore', 2, 2] }).status !== 0) fail('Debian packages are missing');
+    if (spawnSync('bash', install, { stdio: ['ignore', 2, 2] }).status !== 0) fail('not everything is installed; nothing was run');
   }
 }
 

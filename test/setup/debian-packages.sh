@@ -40,6 +40,7 @@ packages=$(missing "$@" | xargs)
 # ours, left by an installation that was killed.
 cleanup() {
   if grep -qF "$mark" "$policy" 2>/dev/null; then rm -f "$policy"; fi
+  rm -f "${output:-}"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM HUP
@@ -49,10 +50,16 @@ if [ ! -e "$policy" ]; then
 fi
 
 echo "installing Debian packages: $packages" >&2
+output=$(mktemp)
 export DEBIAN_FRONTEND=noninteractive
-{
+install() {
   # A mirror of somebody else's that cannot be reached is no reason to stop; a package that cannot be had is.
-  apt-get -q update || true
+  apt-get --quiet update || true
   # shellcheck disable=SC2086
-  apt-get -q install --yes --no-install-recommends -o DPkg::Lock::Timeout=600 $packages
-} >&2 </dev/null 9<&-
+  apt-get --quiet install --yes --no-install-recommends -o DPkg::Lock::Timeout=600 $packages
+}
+if ! install >"$output" 2>&1 </dev/null 9<&-; then
+  cat "$output" >&2
+  exit 1
+fi
+echo "installed in $SECONDS s" >&2
