@@ -122,6 +122,11 @@ export class BindingTable {
     return this.#ports.values();
   }
 
+  /** What the next process should know: every port but those that are surely gone. */
+  portsToKeep(): readonly Pick<PortEntry, 'source' | 'port'>[] {
+    return [...this.#ports.values()].filter(({ state }) => state !== 'deleted').map(({ source, port }) => ({ source, port }));
+  }
+
   sources(): readonly SourceStatus[] {
     return [...this.#sources.values()];
   }

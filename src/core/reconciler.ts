@@ -20,7 +20,8 @@ import { messageOf } from '../lib/errors.ts';
 import type { BindingTable } from './binding-table.ts';
 import { DecisionTable } from './decision-table.ts';
 import { PeerGate } from './peer-gate.ts';
-import type { LocalRoutes, Outcome, PeerOutcome, SessionState, Speaker, Telemetry } from './ports.ts';
+import { type PeerSession, PeerSessions } from './peer-sessions.ts';
+import type { LocalRoutes, Outcome, PeerOutcome, Speaker, Telemetry } from './ports.ts';
 import { Retries } from './retries.ts';
 import { SpeakerView } from './speaker-view.ts';
 
@@ -54,6 +55,7 @@ const REREAD_INTERVAL_MS = 1_000;
 export class Reconciler {
   readonly decisions: DecisionTable = new DecisionTable();
   readonly view: SpeakerView = new SpeakerView();
+  readonly sessions: PeerSessions;
   readonly #table: BindingTable;
   readonly #speaker: Speaker;
   readonly #clock: Clock;
@@ -63,7 +65,6 @@ export class Reconciler {
   #settings: ReconcilerSettings;
   #state: SpeakerState = { kind: 'away', reason: 'not yet asked' };
   readonly #gate = new PeerGate();
-  readonly #sessionStates = new Map<string, SessionState>();
   /** What GoBGP held before it was found empty, until everything is there again. */
   #before: LocalRoutes = new Map();
   readonly #retries = new Retries();
@@ -94,6 +95,7 @@ export class Reconciler {
     this.#settings = options.settings;
     this.#clock = options.clock;
     this.#telemetry = options.telemetry;
+    this.sessions = new PeerSessions(options.telemetry);
     this.#onReport = options.onReport ?? (() => {});
     this.#wantSnapshot = options.wantSnapshot ?? (() => {});
     this.#before = options.stored ?? new Map();
@@ -129,6 +131,12 @@ export class Reconciler {
   own(prefix: Prefix): Route | undefined {
     const route = this.view.get(prefix) ?? this.#before.get(prefix);
     return route !== undefined && isMarked(route.attributes, this.#settings.decision.markers) ? route : undefined;
+  }
+
+  /** Every route of ours that GoBGP holds. */
+  ownRoutes(): LocalRoutes {
+    const { markers } = this.#settings.decision;
+    return new Map([...this.view.routes()].filter(([, { attributes }]) => isMarked(attributes, markers)));
   }
 
   /** Runs until `signal` aborts. Stopping withdraws nothing. */
@@ -184,11 +192,7 @@ export class Reconciler {
         this.view.event(prefix, route);
         if (this.view.staleReason() !== undefined) this.trigger();
       },
-      peer: ({ name, state }: { name: string; state: SessionState }) => {
-        const from = this.#sessionStates.get(name) ?? 'unknown';
-        this.#sessionStates.set(name, state);
-        if (from !== state) this.#telemetry.count({ kind: 'peer-state', peer: name, from, to: state });
-      },
+      peer: (session: PeerSession) => this.sessions.told(session),
     };
     const promise = this.#speaker.watch(handlers, signal).finally(() => {
       over = true;
@@ -210,7 +214,8 @@ export class Reconciler {
     this.view.checkEchoes(startMs);
     const isResync = startMs >= this.#lastReadMs + this.#settings.resyncIntervalMs;
     if (isResync || this.#mayReadAgain(startMs)) await this.#read(signal);
-    if (isResync) this.#resync();
+    if (isResync) this.#table.collect((prefix) => this.own(prefix) !== undefined);
+    this.#everything ||= isResync;
 
     const dirty = this.#table.takeDirty();
     const prefixes = this.#toDecide(dirty, startMs);
@@ -240,11 +245,6 @@ export class Reconciler {
     this.view.beginRead();
     this.view.endRead(await this.#speaker.listLocalRoutes(signal));
     this.#lastReadMs = this.#clock.monotonicMs();
-  }
-
-  #resync(): void {
-    this.#everything = true;
-    this.#table.collect((prefix) => this.own(prefix) !== undefined);
   }
 
   /** Everything, or what may have changed since the last run. */
@@ -349,7 +349,7 @@ export class Reconciler {
       outcomes = [{ name: '', result: 'failed', error: messageOf(error) }];
     }
     if (signal.aborted) return;
-    for (const outcome of outcomes) if (outcome.result !== 'unchanged') this.#telemetry.count({ kind: 'peer-change', outcome });
+    this.sessions.configured(outcomes);
     // A failed peer is tried again with the next resync.
     if (outcomes.some(({ result }) => result === 'failed')) this.#gate.failed(this.#clock.monotonicMs() + this.#settings.resyncIntervalMs);
     else this.#gate.opened();
@@ -390,6 +390,7 @@ export class Reconciler {
   #enter(state: SpeakerState): void {
     const from = this.#state;
     this.#state = state;
+    if (state.kind === 'away') this.sessions.speakerLost();
     const reason = 'reason' in state ? state.reason : '';
     if (from.kind !== state.kind || ('reason' in from && from.reason !== reason))
       this.#telemetry.count({ kind: 'speaker-state', from: from.kind, to: state.kind, reason });
