@@ -2,6 +2,7 @@
 import type { PortBinding } from '../domain/port-binding.ts';
 import type { Cast } from '../oslo/fanout.ts';
 import { decodePort, portIdOf } from './port-object.ts';
+import { isOtherObject } from './versioned-object.ts';
 
 /**
  * What a push says about one port. `deleted` is an id and nothing else: no revision, and no proof that the port is gone.
@@ -26,14 +27,19 @@ export function decodePush(cast: Cast): readonly PortPush[] {
     case 'created':
       return (resources as readonly unknown[]).map((resource) => {
         const port = decodePort(resource, cast.requestId);
-        return port.ok ? { kind: 'updated', port: port.value } : { kind: 'malformed', reason: port.reason };
+        return port.ok ? { kind: 'updated', port: port.value } : unreadable(resource, port.reason);
       });
     case 'deleted':
       return (resources as readonly unknown[]).map((resource) => {
         const portId = portIdOf(resource);
-        return portId.ok ? { kind: 'deleted', portId: portId.value } : { kind: 'malformed', reason: portId.reason };
+        return portId.ok ? { kind: 'deleted', portId: portId.value } : unreadable(resource, portId.reason);
       });
     default:
       return [{ kind: 'malformed', reason: 'event_type' }];
   }
+}
+
+/** An object of another type or major version is not malformed, it is none of ours. */
+function unreadable(resource: unknown, reason: string): PortPush {
+  return { kind: isOtherObject(resource, 'Port') ? 'unsupported' : 'malformed', reason };
 }

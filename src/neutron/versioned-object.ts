@@ -14,6 +14,14 @@ export function readObject(primitive: unknown, name: string): Decoded<JsonObject
   return isJsonObject(data) ? decoded(data) : undecodable(`${name} without data`);
 }
 
+/** Whether this is a versioned object, but of another name than `name` or of a major version that we do not know. */
+export function isOtherObject(primitive: unknown, name: string): boolean {
+  if (!isJsonObject(primitive)) return false;
+  const { 'versioned_object.name': itsName, 'versioned_object.version': version } = primitive;
+  if (typeof itsName !== 'string' || typeof version !== 'string' || !/^\d+\.\d+$/.test(version)) return false;
+  return itsName !== name || !version.startsWith('1.');
+}
+
 /** Every element of a list through `read`, or the first reason why not. */
 export function readList<T>(
   value: unknown,

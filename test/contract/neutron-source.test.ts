@@ -7,7 +7,7 @@ import { Lab, until } from '../lab/lab.ts';
 import type { LabNetwork } from '../lab/neutron-objects.ts';
 import { type NeutronStandIn, startNeutronStandIn } from '../lab/neutron-stand-in.ts';
 import { type RabbitNode, startRabbit } from '../lab/rabbitmq.ts';
-import { RecordingSink, RecordingTelemetry } from '../lab/recording-sink.ts';
+import { RecordingSink, RecordingTelemetry } from '../fakes/recording-sink.ts';
 
 const lab = new Lab('neutron-source');
 let rabbit: RabbitNode;
