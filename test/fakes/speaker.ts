@@ -27,6 +27,8 @@ export class FakeSpeaker implements Speaker {
   #peers: readonly string[] = [];
   #routes = new Map<Prefix, Route>();
   #watch: { readonly handlers: WatchHandlers; readonly end: (error?: Error) => void } | undefined;
+  /** Prefixes whose last change is still on its way to the watcher. */
+  readonly #untold = new Set<Prefix>();
   #applying = 0;
 
   constructor(state: 'empty' | 'running' = 'empty') {
@@ -150,7 +152,9 @@ export class FakeSpeaker implements Speaker {
       this.log.push(operation);
       this.#change(prefix, operation.route);
     } else {
-      if (have !== undefined && !isMarked(have.attributes, [MARKER])) this.misuse.push(`foreign ${prefix} withdrawn`);
+      // GoBGP cannot delete a path only if it is ours: one that was overwritten a moment ago, unknown to the caller, goes too.
+      const isForeign = have !== undefined && !isMarked(have.attributes, [MARKER]);
+      if (isForeign && !this.#untold.has(prefix)) this.misuse.push(`foreign ${prefix} withdrawn`);
       if (have !== undefined) this.log.push(operation);
       this.#change(prefix, undefined);
     }
@@ -162,7 +166,12 @@ export class FakeSpeaker implements Speaker {
     else this.#routes.set(prefix, route);
     const watch = this.#watch;
     // The stream is another connection: its event may come before or after the acknowledgement.
-    if (watch !== undefined) setImmediate(() => this.#watch === watch && watch.handlers.route(prefix, route));
+    if (watch === undefined) return;
+    this.#untold.add(prefix);
+    setImmediate(() => {
+      this.#untold.delete(prefix);
+      if (this.#watch === watch) watch.handlers.route(prefix, route);
+    });
   }
 
   #endWatch(error?: Error): void {

@@ -1,0 +1,190 @@
+/**
+ * `npm run demo`: the whole road on loopback, in front of your eyes. A port binding goes in at Neutron (a stand-in, or with
+ * `--neutron` a real server), over a real RabbitMQ to the daemon, which has a real gobgpd announce the address to a real BIRD.
+ *
+ * `--once` ends after the steps; the exit code is 0 only if BIRD's table was right at each of them.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Bird, startBird } from './bird.ts';
+import { ASN, type Hypervisor, type LogLine, ROUTER_ASN, startHypervisor } from './hypervisor.ts';
+import { Lab, until } from './lab.ts';
+import { loopbackAddress } from './loopback.ts';
+import { type NeutronServer, startNeutronServer } from './neutron-server.ts';
+import { startNeutronStandIn } from './neutron-stand-in.ts';
+import { startRabbit } from './rabbitmq.ts';
+
+/** What the demo does to a cloud. Instances are known by their number, from 1. */
+type Cloud = {
+  readonly what: string;
+  readonly networkId: string;
+  boot(address: string): Promise<string>;
+  migrateAway(portId: string): Promise<void>;
+  remove(portId: string): Promise<void>;
+};
+
+const args = new Set(process.argv.slice(2));
+for (const arg of args) {
+  if (arg === '--once' || arg === '--neutron') continue;
+  console.error(`unknown argument ${arg}\nusage: npm run demo [-- --once] [-- --neutron]`);
+  process.exit(2);
+}
+
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+
+const lab = new Lab('demo');
+try {
+  process.exitCode = await demo(lab);
+} catch (error) {
+  if (!stop.signal.aborted) {
+    console.error(`\nThe demo could not go on: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  }
+} finally {
+  await lab.close();
+}
+
+async function demo(in_: Lab): Promise<number> {
+  say('Starting RabbitMQ ...');
+  const rabbit = await startRabbit(in_);
+  const cloud = args.has('--neutron') ? await realNeutron(in_, rabbit.url) : await standIn(in_, rabbit.url);
+  say(`Starting ${cloud.what}, gobgpd, BIRD and the daemon ...`);
+  const address = loopbackAddress();
+  const router = await startBird(in_, { name: 'tor1', asn: ROUTER_ASN, neighbors: [{ name: 'hv1', address, asn: ASN }] });
+  const hv1 = await startHypervisor(in_, {
+    name: 'hv1',
+    address,
+    router,
+    networks: [cloud.networkId],
+    sources: { neutron: { transportUrl: rabbit.url.replace(/^amqp:/, 'rabbit:') } },
+  });
+  await hv1.ready();
+  say('Everything is up: the daemon is in sync with Neutron, and its gobgpd has a session with BIRD.');
+
+  const ports: string[] = [];
+  const steps: readonly { readonly event: string; readonly act: () => Promise<unknown>; readonly expect: readonly string[] }[] = [
+    { event: 'instance 1 boots on hv1 with 203.0.113.11', act: async () => ports.push(await cloud.boot('203.0.113.11')), expect: ['11'] },
+    {
+      event: 'instance 2 boots on hv1 with 203.0.113.12',
+      act: async () => ports.push(await cloud.boot('203.0.113.12')),
+      expect: ['11', '12'],
+    },
+    {
+      event: 'instance 3 boots on hv1 with 203.0.113.13',
+      act: async () => ports.push(await cloud.boot('203.0.113.13')),
+      expect: ['11', '12', '13'],
+    },
+    { event: 'instance 2 is live-migrated to hv2', act: () => cloud.migrateAway(ports[1] ?? ''), expect: ['11', '13'] },
+    { event: 'instance 1 is deleted', act: () => cloud.remove(ports[0] ?? ''), expect: ['13'] },
+  ];
+  let right = 0;
+  for (const [index, { event, act, expect }] of steps.entries()) {
+    stop.signal.throwIfAborted();
+    console.log(`\n=== ${index + 1}. ${event}`);
+    const before = hv1.log().length;
+    await act();
+    const isRight = await showStep(
+      hv1,
+      router,
+      before,
+      expect.map((octet) => `203.0.113.${octet}/32`),
+    );
+    right += isRight ? 1 : 0;
+  }
+  console.log(`\ndemo: ${right} of ${steps.length} steps right`);
+  if (!args.has('--once')) await stayUp(hv1);
+  return right === steps.length ? 0 : 1;
+}
+
+/** Waits for the router's table to be right, then prints what the daemon did and what the router has. */
+async function showStep(hv1: Hypervisor, router: Bird, before: number, expect: readonly string[]): Promise<boolean> {
+  const table = async (): Promise<string> =>
+    (await router.routes())
+      .map(({ prefix }) => prefix)
+      .toSorted()
+      .join(' ');
+  const isRight = await until('the table of the router', async () => (await table()) === expect.toSorted().join(' '), 15_000).then(
+    () => true,
+    () => false,
+  );
+  const decided = hv1
+    .log()
+    .slice(before)
+    .filter(({ msg }) => msg === 'advertised' || msg === 'withdrawn');
+  console.log('--- what the daemon decided');
+  for (const line of decided) console.log(`    ${sentence(line)}`);
+  console.log("--- BIRD's table");
+  console.log(
+    (await router.command('show route'))
+      .split('\n')
+      .filter((line) => !/^(BIRD|Access|Table)/.test(line))
+      .map((line) => `    ${line}`)
+      .join('\n')
+      .trimEnd(),
+  );
+  console.log(isRight ? '--- right' : `--- WRONG: expected ${expect.join(' ')}`);
+  return isRight;
+}
+
+function sentence({ msg, prefix, shape, reason, portId, revisionNumber }: LogLine): string {
+  const why = reason === undefined ? '' : `: ${reason}`;
+  return `${msg} ${prefix}${msg === 'advertised' ? ` in ${shape} shape` : ''}${why} (port ${portId}, revision ${revisionNumber})`;
+}
+
+async function stayUp(hv1: Hypervisor): Promise<void> {
+  const command = 'node dist/main.js';
+  console.log(`
+It stays up until Ctrl-C. In another terminal, in this folder:
+    export NEUTRON_BGP_AGENT_CONFIG=${hv1.configFile}
+    ${command} status
+    ${command} routes
+    ${command} peers
+    ${command} explain 203.0.113.13      and .12, which moved away
+    curl ${hv1.metricsUrl}`);
+  await pause(2 ** 31 - 1, undefined, { signal: stop.signal }).catch(() => undefined);
+  console.log('\nEnding everything that was started.');
+}
+
+async function standIn(in_: Lab, rabbitUrl: string): Promise<Cloud> {
+  const neutron = await startNeutronStandIn({ url: rabbitUrl });
+  in_.onClose(() => neutron.close());
+  const { id: networkId } = neutron.createNetwork();
+  return {
+    what: "a stand-in for Neutron's server",
+    networkId,
+    boot: async (address) => (await neutron.bootPort({ host: 'hv1', networkId, fixedIps: [address] })).id,
+    migrateAway: (portId) => neutron.liveMigrate(portId, 'hv2'),
+    remove: (portId) => neutron.deletePort(portId),
+  };
+}
+
+async function realNeutron(in_: Lab, rabbitUrl: string): Promise<Cloud> {
+  say('Starting a real Neutron server with its database (half a minute) ...');
+  const neutron: NeutronServer = await startNeutronServer(in_, { rabbitUrl });
+  const { id: networkId } = await neutron.createNetwork('external');
+  const { id: subnetId } = await neutron.createSubnet(networkId, '203.0.113.0/24');
+  for (const host of ['hv1', 'hv2']) {
+    const agent = await neutron.reportOvsAgent(host);
+    in_.onClose(() => agent.stop());
+  }
+  return {
+    what: 'Neutron 21',
+    networkId,
+    boot: async (address) => {
+      const { id } = await neutron.createPort(networkId, 'hv1', { fixed_ips: [{ subnet_id: subnetId, ip_address: address }] });
+      await neutron.updateDeviceUp(id, 'hv1');
+      return id;
+    },
+    migrateAway: async (portId) => {
+      await neutron.api('POST', `/ports/${portId}/bindings`, { binding: { host: 'hv2' } });
+      await neutron.api('PUT', `/ports/${portId}/bindings/hv2/activate`);
+      await neutron.updateDeviceUp(portId, 'hv2');
+      await neutron.api('DELETE', `/ports/${portId}/bindings/hv1`);
+    },
+    remove: (portId) => neutron.deletePort(portId),
+  };
+}
+
+function say(text: string): void {
+  console.log(text);
+}
