@@ -15,7 +15,10 @@ export function nearestWord(word: string, known: readonly string[]): string | un
 }
 
 function distanceOf(a: string, b: string): number {
+  if (a === b) return 0;
   if (a.length >= 3 && (b.startsWith(a) || a.startsWith(b))) return 0.5;
+  // Swapped letters are one mistake.
+  if ([...a].toSorted().join('') === [...b].toSorted().join('')) return 1;
   return editDistance(a.slice(0, 64), b);
 }
 

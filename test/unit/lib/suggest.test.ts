@@ -10,6 +10,7 @@ describe('nearestWord', () => {
     ['hold_time', 'holdTimeSeconds'],
     ['password', 'passwordFile'],
     ['ASN', 'asn'],
+    ['ans', 'asn'],
     ['neighbor', undefined],
     ['x', undefined],
     ['', undefined],
