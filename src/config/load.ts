@@ -20,10 +20,10 @@ import { warningsOf } from './warnings.ts';
 export const DEFAULT_CONFIG_FILE = '/etc/neutron-bgp-agent/agent.yaml';
 
 /** The environment's transport URL; it goes before the file's. */
-export const TRANSPORT_URL_VARIABLE = 'NEUTRON_BGP_AGENT_TRANSPORT_URL';
+const TRANSPORT_URL_VARIABLE = 'NEUTRON_BGP_AGENT_TRANSPORT_URL';
 
 /** The file source's name, by which the decision knows that its ports need no network. */
-export const FILE_SOURCE_NAME = 'file';
+const FILE_SOURCE_NAME = 'file';
 
 export type World = {
   readonly env: Readonly<Record<string, string | undefined>>;

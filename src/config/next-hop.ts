@@ -37,7 +37,7 @@ export function peersWith(file: ConfigFile, family: Family): readonly PeerSectio
   return file.peers.filter(({ families }) => families.includes(family));
 }
 
-export function isOverIpv6(peer: PeerSection): boolean {
+function isOverIpv6(peer: PeerSection): boolean {
   return peer.interface !== undefined || (peer.address?.includes(':') ?? false);
 }
 

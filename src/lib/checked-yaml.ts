@@ -64,7 +64,7 @@ function parsed(text: string, lineCounter: LineCounter): Document.Parsed | undef
 }
 
 /** `peers[0].holdTimeSeconds` */
-export function pathText(path: readonly (string | number)[]): string {
+function pathText(path: readonly (string | number)[]): string {
   return path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? part : `${text}.${part}`), '');
 }
 
