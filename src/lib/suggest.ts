@@ -18,7 +18,7 @@ function distanceOf(a: string, b: string): number {
   if (a === b) return 0;
   if (a.length >= 3 && (b.startsWith(a) || a.startsWith(b))) return 0.5;
   // Swapped letters are one mistake.
-  if ([...a].toSorted().join('') === [...b].toSorted().join('')) return 1;
+  if (Array.from(a).toSorted().join('') === Array.from(b).toSorted().join('')) return 1;
   return editDistance(a.slice(0, 64), b);
 }
 
