@@ -14,9 +14,9 @@ const UNCHANGED_BY_JSON = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/;
 
 export type Relevance = {
   /** Whether a raw body may concern us. Only a body that shows ids, none of them ours, is denied; one that hides them is not. */
-  mayConcern(body: Buffer): boolean;
+  readonly mayConcern: (body: Buffer) => boolean;
   /** Whether a decoded port does. */
-  concerns(port: PortBinding): boolean;
+  readonly concerns: (port: PortBinding) => boolean;
 };
 
 /** @param host this hypervisor, byte for byte as Neutron names it */

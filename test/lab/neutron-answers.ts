@@ -1,6 +1,15 @@
 /** What a Neutron server answers to the calls that an agent of ours makes, from the stand-in's state. */
 import { randomUUID } from 'node:crypto';
-import { agentObject, type LabAgent, type LabNetwork, type LabPort, networkDict, portDict, portObject } from './neutron-objects.ts';
+import {
+  agentObject,
+  type LabAgent,
+  type LabNetwork,
+  type LabPort,
+  networkDict,
+  portDict,
+  portObject,
+  pythonJson,
+} from './neutron-objects.ts';
 
 export type ServerState = {
   readonly ports: Map<string, LabPort>;
@@ -106,4 +115,10 @@ function named(name: string, message: string): Error {
 /** Whole seconds, as Neutron writes times. */
 export function now(): string {
   return `${new Date().toISOString().slice(0, 19)}Z`;
+}
+
+/** The third level of JSON: what a remote exception looks like. */
+export function failure(remoteClass: string, message: string): string {
+  const tb = ['Traceback (most recent call last):\n', `neutron_lib.exceptions.${remoteClass}: ${message}\n`];
+  return pythonJson({ class: remoteClass, module: 'neutron_lib.exceptions', message, tb, args: [message], kwargs: {} });
 }

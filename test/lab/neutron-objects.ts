@@ -1,6 +1,6 @@
 /**
  * What Neutron's server would put on the wire for a port, an agent and a network: versioned objects as pushes and `bulk_pull`
- * carry them, and API-style dictionaries as the older calls return them. test/unit/neutron-stand-in.test.ts holds
+ * carry them, and API-style dictionaries as the older calls return them. test/contract/neutron-stand-in.test.ts holds
  * all of it field by field against recordings of real servers.
  */
 
@@ -55,6 +55,34 @@ export type LabAgent = {
   configurations: unknown;
   resourceVersions: unknown;
 };
+
+/** A wired port of hv1 on an external network, but for what `change` says. */
+export function labPort(change: Partial<LabPort> & { id: string }): LabPort {
+  return {
+    name: 'vm',
+    network: {
+      id: '2b9f0d3e-6d52-4d0a-8a6b-3a0f5d8c7e01',
+      name: 'ext-net',
+      external: true,
+      segmentId: 'c0ffee00-0000-4000-8000-000000000001',
+      subnetIds: { 4: '5a0f7c1d-8d8e-4a44-9c1f-5f1d3b1f6c02', 6: '5a0f7c1d-8d8e-4a44-9c1f-5f1d3b1f6c03' },
+      securityGroupId: '3c0d3d2e-54b0-4a0c-8b80-0d3d3b2a1f03',
+      createdAt: '2026-01-15T10:00:00Z',
+    },
+    macAddress: 'fa:16:3e:11:22:33',
+    adminStateUp: true,
+    deviceId: '9d0d0f3c-0a55-4f43-8f77-1c2d3e4f5a6b',
+    deviceOwner: 'compute:nova',
+    status: 'ACTIVE',
+    fixedIps: ['198.51.100.10'],
+    allowedAddressPairs: [],
+    bindings: [{ host: 'hv1', status: 'ACTIVE', vifType: 'ovs', vnicType: 'normal', profile: {} }],
+    revisionNumber: 3,
+    createdAt: '2026-01-15T10:00:00Z',
+    updatedAt: '2026-01-15T10:00:07Z',
+    ...change,
+  };
+}
 
 const PROJECT = 'fake_project_id';
 
@@ -213,28 +241,39 @@ export function networkDict(network: LabNetwork): Record<string, unknown> {
   };
 }
 
-/** The context that an API worker's message carries; `token` stands where a real caller's Keystone token would. */
-export function serverContext(requestId: string, token: string | null = null): Record<string, unknown> {
+/** Whose request a message follows from: an API caller's, or the report of an L2 agent. */
+export type Cause = 'api' | 'agent';
+
+/** The context of a message; `token` stands where a real API caller's Keystone token would. */
+export function serverContext(options: {
+  cause: Cause;
+  version: string;
+  requestId: string;
+  token?: string | undefined;
+}): Record<string, unknown> {
+  const { cause, version, requestId, token = null } = options;
+  const project = cause === 'api' ? PROJECT : null;
   return {
     _context_user: null,
-    _context_project_id: PROJECT,
+    _context_project_id: project,
     _context_system_scope: null,
-    _context_project: PROJECT,
+    _context_project: project,
     _context_domain: null,
     _context_user_domain: null,
     _context_project_domain: null,
     _context_is_admin: true,
     _context_read_only: false,
     _context_show_deleted: false,
-    _context_auth_token: token,
+    _context_auth_token: cause === 'api' ? token : null,
     _context_request_id: requestId,
     _context_global_request_id: null,
     _context_resource_uuid: null,
-    _context_roles: ['admin'],
-    _context_user_identity: `- ${PROJECT} - - -`,
+    // A Zed agent sends no roles, and its request's context goes on into the push.
+    _context_roles: cause === 'agent' && version === '1.7' ? [] : ['admin'],
+    _context_user_identity: `- ${project ?? '-'} - - -`,
     _context_is_admin_project: true,
     _context_user_id: null,
-    _context_tenant_id: PROJECT,
+    _context_tenant_id: project,
     _context_timestamp: '2026-11-21 03:23:23.492339',
     _context_tenant_name: null,
     _context_project_name: null,

@@ -6,8 +6,9 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { type Channel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib';
-import { answerCall, now } from './neutron-answers.ts';
+import { answerCall, failure, now } from './neutron-answers.ts';
 import {
+  type Cause,
   deletedPortObject,
   type LabAgent,
   type LabNetwork,
@@ -185,7 +186,7 @@ export class NeutronStandIn {
   async setStatus(portId: string, status: LabPort['status']): Promise<void> {
     const port = this.port(portId);
     port.status = status;
-    await this.#changed(port);
+    await this.#changed(port, 'agent');
   }
 
   async stop(portId: string): Promise<void> {
@@ -298,13 +299,15 @@ export class NeutronStandIn {
   // ---- pushes ----
 
   /** Pushes a port as it is. */
-  async push(port: LabPort): Promise<void> {
-    for (const version of this.#portVersions) await this.#pushObject(version, portObject(port, version), 'updated');
+  async push(port: LabPort, cause: Cause = 'api'): Promise<void> {
+    for (const version of this.#portVersions)
+      await this.#pushObject(version, this.pushBody(portObject(port, version), 'updated', { cause, version }));
   }
 
   /** Pushes a deletion, whether or not the port is there. */
   async pushDeleted(portId: string): Promise<void> {
-    for (const version of this.#portVersions) await this.#pushObject(version, deletedPortObject(portId, version), 'deleted');
+    for (const version of this.#portVersions)
+      await this.#pushObject(version, this.pushBody(deletedPortObject(portId, version), 'deleted', { version }));
   }
 
   /** Any body on the exchange of pushes. */
@@ -313,25 +316,29 @@ export class NeutronStandIn {
   }
 
   /** The body of a push, for those who change it before it goes out. */
-  pushBody(resource: Record<string, unknown>, eventType: string, uniqueId: string = hex()): Buffer {
+  pushBody(
+    resource: Record<string, unknown>,
+    eventType: 'updated' | 'deleted',
+    options: { cause?: Cause; version?: string; uniqueId?: string } = {},
+  ): Buffer {
+    const { cause = 'api', version = '1.7', uniqueId = hex() } = options;
     return envelope({
       method: 'push',
       args: { resource_list: [resource], event_type: eventType },
       version: '1.1',
       _unique_id: uniqueId,
-      ...serverContext(`req-${randomUUID()}`, this.#options.token),
+      ...serverContext({ cause, version, requestId: `req-${randomUUID()}`, token: this.#options.token }),
     });
   }
 
-  async #changed(port: LabPort): Promise<void> {
+  async #changed(port: LabPort, cause: Cause = 'api'): Promise<void> {
     port.revisionNumber += 1;
     port.updatedAt = now();
-    await this.push(port);
+    await this.push(port, cause);
   }
 
-  async #pushObject(version: string, resource: Record<string, unknown>, eventType: string): Promise<void> {
-    if (this.muted) return;
-    await this.#publish(`neutron-vo-Port-${version}_fanout`, '', this.pushBody(resource, eventType), REPLY_PROPERTIES);
+  async #pushObject(version: string, body: Buffer): Promise<void> {
+    if (!this.muted) await this.#publish(`neutron-vo-Port-${version}_fanout`, '', body, REPLY_PROPERTIES);
   }
 
   /** As oslo publishes a fanout: the exchange is declared first, since it leaves with its last queue. */
@@ -385,12 +392,6 @@ export class NeutronStandIn {
 
 function envelope(inner: Record<string, unknown>): Buffer {
   return Buffer.from(pythonJson({ 'oslo.version': '2.0', 'oslo.message': pythonJson(inner) }));
-}
-
-/** The third level of JSON: what a remote exception looks like. */
-function failure(remoteClass: string, message: string): string {
-  const tb = ['Traceback (most recent call last):\n', `neutron_lib.exceptions.${remoteClass}: ${message}\n`];
-  return pythonJson({ class: remoteClass, module: 'neutron_lib.exceptions', message, tb, args: [message], kwargs: {} });
 }
 
 function hex(): string {
