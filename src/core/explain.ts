@@ -78,7 +78,7 @@ function bindingSteps({ claims, decision, sources, settings, prefix }: ExplainFa
           : reasonAgainst(claim, decision, decision.route !== undefined, settings);
       return {
         step: 'binding',
-        ok: port.portId !== spokesman || decision?.set === 'desired',
+        ok: true,
         text: `port ${port.portId} is ${where}, ${port.status}${port.adminStateUp ? '' : ', admin down'}, revision ${port.revisionNumber} of ${port.updatedAt}, told by ${source}${
           against === undefined ? '' : `; not this one: ${against}`
         }`,

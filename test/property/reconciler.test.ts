@@ -32,10 +32,12 @@ const anyPort = fc.record({
   ),
 });
 
+type AnyPort = typeof anyPort extends fc.Arbitrary<infer T> ? T : never;
+
 type Command =
-  | { readonly kind: 'change'; readonly to: fc.TypeOfArbitrary<typeof anyPort>; readonly delivered: boolean }
+  | { readonly kind: 'change'; readonly to: AnyPort; readonly delivered: boolean }
   | { readonly kind: 'delete'; readonly id: string; readonly delivered: boolean; readonly cause: 'deleted' | 'unconfirmed' }
-  | { readonly kind: 'old-news'; readonly to: fc.TypeOfArbitrary<typeof anyPort> }
+  | { readonly kind: 'old-news'; readonly to: AnyPort }
   | { readonly kind: 'snapshot' | 'lost' | 'restart' | 'away' | 'back' | 'agent-restart' }
   | { readonly kind: 'refuse' | 'accept' | 'swallow' | 'drop' | 'meddle'; readonly address: (typeof ADDRESSES)[number] }
   | { readonly kind: 'unknown'; readonly truth: 'applied' | 'lost' }
@@ -77,7 +79,7 @@ class Truth {
   readonly ports = new Map<string, PortBinding>();
   #revision = 0;
 
-  change(to: fc.TypeOfArbitrary<typeof anyPort>): PortBinding {
+  change(to: AnyPort): PortBinding {
     this.#revision += 1;
     const changed = port({
       ...to,
