@@ -5,6 +5,7 @@
  * authorize, allocate addresses.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Channel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib';
 import { answerCall, failure, now } from './neutron-answers.ts';
 import {
@@ -396,10 +397,4 @@ function envelope(inner: Record<string, unknown>): Buffer {
 
 function hex(): string {
   return randomUUID().replaceAll('-', '');
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 }

@@ -2,7 +2,7 @@
  * Recorded messages, mutated: whatever arrives, nothing throws, the only thing that reaches the core is what a valid
  * port says, and what is dropped is counted.
  */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { silentLog } from '../../src/lib/log.ts';
 import { Deletions } from '../../src/neutron/deletions.ts';
@@ -78,11 +78,9 @@ test('bytes that were flipped, cut out or put in', () => {
         if (change.kind === 'insert') bytes = Buffer.concat([bytes.subarray(0, at), change.bytes, bytes.subarray(at)]);
       }
       const { sink, telemetry } = feed([bytes]);
-      // A flipped bit may make another valid port; what is not valid is counted, and either happens once.
+      // Some flips make another valid port; what is not valid is counted, once, and told to nobody.
       expect(telemetry.events).toHaveLength(1);
-      expect(sink.calls.length).toBe(
-        telemetry.messages('applied') - sink.calls.filter(({ kind }) => kind !== 'upsert').length || sink.calls.length,
-      );
+      expect(sink.calls.length).toBeLessThanOrEqual(telemetry.messages('applied'));
       for (const call of sink.calls) expect(call.kind).toBe('upsert');
     }),
     { numRuns: 1_500 },
@@ -104,7 +102,10 @@ function replaced(value: unknown, path: readonly (string | number)[], by: unknow
   return copy;
 }
 
-const deep = JSON.parse(`${'['.repeat(5_000)}${']'.repeat(5_000)}`) as unknown;
+/** Stands for a value too deep for the test's own tools to print. */
+const DEEP = 'deep';
+const DEEP_TEXT = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
+const deepValue = JSON.parse(DEEP_TEXT) as unknown;
 /** Values of every type, none of which is a right answer anywhere. */
 const junk = fc.constantFrom<unknown>(
   undefined,
@@ -120,7 +121,7 @@ const junk = fc.constantFrom<unknown>(
   {},
   [[]],
   { a: 1 },
-  deep,
+  DEEP,
   [null],
   '{"a":',
   '999.1.1.1',
@@ -135,7 +136,9 @@ test('a field of another type, missing, huge or deep, at any level', () => {
       const path = all[place % all.length] ?? [];
       const spoilt = replaced(args, path, value);
       const message = { method: 'push', version: '1.1', args: spoilt, _unique_id: 'u' };
-      const bytes = Buffer.from(JSON.stringify({ 'oslo.version': '2.0', 'oslo.message': JSON.stringify(message) }));
+      const bytes = Buffer.from(
+        JSON.stringify({ 'oslo.version': '2.0', 'oslo.message': JSON.stringify(message).replaceAll(`"${DEEP}"`, DEEP_TEXT) }),
+      );
       const outcome = feed([bytes]);
       expect(outcome.telemetry.events.length).toBeLessThanOrEqual(1);
       const relevant = path.filter((key) => typeof key === 'string' && !/^\d+$/.test(key)).at(-1);
@@ -170,7 +173,10 @@ test('a look-up with a spoilt object never makes it look absent', () => {
   const all = paths(resource);
   fc.assert(
     fc.property(fc.nat(), junk, (place, value) => {
-      const { found, unreadable } = readLookUp([id], [replaced(resource, all[place % all.length] ?? [], value)]);
+      const { found, unreadable } = readLookUp(
+        [id],
+        [replaced(resource, all[place % all.length] ?? [], value === DEEP ? deepValue : value)],
+      );
       expect(found.has(id) || unreadable.has(id)).toBe(true);
     }),
     { numRuns: 2_000 },
