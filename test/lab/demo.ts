@@ -6,21 +6,11 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Bird, startBird } from './bird.ts';
+import { startNeutronCloud, startStandInCloud } from './cloud.ts';
 import { ASN, type Hypervisor, type LogLine, ROUTER_ASN, startHypervisor } from './hypervisor.ts';
 import { Lab, until } from './lab.ts';
 import { loopbackAddress } from './loopback.ts';
-import { type NeutronServer, startNeutronServer } from './neutron-server.ts';
-import { startNeutronStandIn } from './neutron-stand-in.ts';
 import { startRabbit } from './rabbitmq.ts';
-
-/** What the demo does to a cloud. Instances are known by their number, from 1. */
-type Cloud = {
-  readonly what: string;
-  readonly networkId: string;
-  boot(address: string): Promise<string>;
-  migrateAway(portId: string): Promise<void>;
-  remove(portId: string): Promise<void>;
-};
 
 const args = new Set(process.argv.slice(2));
 for (const arg of args) {
@@ -47,15 +37,21 @@ try {
 async function demo(in_: Lab): Promise<number> {
   say('Starting RabbitMQ ...');
   const rabbit = await startRabbit(in_);
-  const cloud = args.has('--neutron') ? await realNeutron(in_, rabbit.url) : await standIn(in_, rabbit.url);
-  say(`Starting ${cloud.what}, gobgpd, BIRD and the daemon ...`);
+  if (args.has('--neutron')) say('Starting a Neutron server with its database (half a minute) ...');
+  const cloud = args.has('--neutron') ? await startNeutronCloud(in_, rabbit.url, ['hv1', 'hv2']) : await startStandInCloud(in_, rabbit.url);
+  const boot = async (address: string): Promise<void> => {
+    const portId = await cloud.create({ host: 'hv1', addresses: [address] });
+    await cloud.wire(portId, 'hv1');
+    ports.push(portId);
+  };
+  say(`${cloud.what} is up. Starting gobgpd, BIRD and the daemon ...`);
   const address = loopbackAddress();
   const router = await startBird(in_, { name: 'tor1', asn: ROUTER_ASN, neighbors: [{ name: 'hv1', address, asn: ASN }] });
   const hv1 = await startHypervisor(in_, {
     name: 'hv1',
     address,
     router,
-    networks: [cloud.networkId],
+    networks: [cloud.publicNetworkId],
     sources: { neutron: { transportUrl: rabbit.url.replace(/^amqp:/, 'rabbit:') } },
   });
   await hv1.ready();
@@ -63,18 +59,18 @@ async function demo(in_: Lab): Promise<number> {
 
   const ports: string[] = [];
   const steps: readonly { readonly event: string; readonly act: () => Promise<unknown>; readonly expect: readonly string[] }[] = [
-    { event: 'instance 1 boots on hv1 with 203.0.113.11', act: async () => ports.push(await cloud.boot('203.0.113.11')), expect: ['11'] },
+    { event: 'instance 1 boots on hv1 with 203.0.113.11', act: () => boot('203.0.113.11'), expect: ['11'] },
     {
       event: 'instance 2 boots on hv1 with 203.0.113.12',
-      act: async () => ports.push(await cloud.boot('203.0.113.12')),
+      act: () => boot('203.0.113.12'),
       expect: ['11', '12'],
     },
     {
       event: 'instance 3 boots on hv1 with 203.0.113.13',
-      act: async () => ports.push(await cloud.boot('203.0.113.13')),
+      act: () => boot('203.0.113.13'),
       expect: ['11', '12', '13'],
     },
-    { event: 'instance 2 is live-migrated to hv2', act: () => cloud.migrateAway(ports[1] ?? ''), expect: ['11', '13'] },
+    { event: 'instance 2 is live-migrated to hv2', act: () => cloud.liveMigrate(ports[1] ?? '', 'hv1', 'hv2'), expect: ['11', '13'] },
     { event: 'instance 1 is deleted', act: () => cloud.remove(ports[0] ?? ''), expect: ['13'] },
   ];
   let right = 0;
@@ -143,46 +139,6 @@ It stays up until Ctrl-C. In another terminal, in this folder:
     curl ${hv1.metricsUrl}`);
   await pause(2 ** 31 - 1, undefined, { signal: stop.signal }).catch(() => undefined);
   console.log('\nEnding everything that was started.');
-}
-
-async function standIn(in_: Lab, rabbitUrl: string): Promise<Cloud> {
-  const neutron = await startNeutronStandIn({ url: rabbitUrl });
-  in_.onClose(() => neutron.close());
-  const { id: networkId } = neutron.createNetwork();
-  return {
-    what: "a stand-in for Neutron's server",
-    networkId,
-    boot: async (address) => (await neutron.bootPort({ host: 'hv1', networkId, fixedIps: [address] })).id,
-    migrateAway: (portId) => neutron.liveMigrate(portId, 'hv2'),
-    remove: (portId) => neutron.deletePort(portId),
-  };
-}
-
-async function realNeutron(in_: Lab, rabbitUrl: string): Promise<Cloud> {
-  say('Starting a real Neutron server with its database (half a minute) ...');
-  const neutron: NeutronServer = await startNeutronServer(in_, { rabbitUrl });
-  const { id: networkId } = await neutron.createNetwork('external');
-  const { id: subnetId } = await neutron.createSubnet(networkId, '203.0.113.0/24');
-  for (const host of ['hv1', 'hv2']) {
-    const agent = await neutron.reportOvsAgent(host);
-    in_.onClose(() => agent.stop());
-  }
-  return {
-    what: 'Neutron 21',
-    networkId,
-    boot: async (address) => {
-      const { id } = await neutron.createPort(networkId, 'hv1', { fixed_ips: [{ subnet_id: subnetId, ip_address: address }] });
-      await neutron.updateDeviceUp(id, 'hv1');
-      return id;
-    },
-    migrateAway: async (portId) => {
-      await neutron.api('POST', `/ports/${portId}/bindings`, { binding: { host: 'hv2' } });
-      await neutron.api('PUT', `/ports/${portId}/bindings/hv2/activate`);
-      await neutron.updateDeviceUp(portId, 'hv2');
-      await neutron.api('DELETE', `/ports/${portId}/bindings/hv1`);
-    },
-    remove: (portId) => neutron.deletePort(portId),
-  };
 }
 
 function say(text: string): void {
