@@ -14,8 +14,9 @@ export type GobgpErrorCode =
 
 /** @param call what was asked, for the message: `AddPath` */
 export function fromGrpc(error: ServiceError, call: string, address: string, signal?: AbortSignal): AgentError {
+  // no cause: the message says all that the status says, and its metadata is nobody's business
   const failure = (code: GobgpErrorCode, kind: 'retryable' | 'terminal', message: string): AgentError =>
-    new AgentError(code, kind, message, { cause: error });
+    new AgentError(code, kind, message);
   if (signal?.aborted === true) return failure('gobgp-aborted', 'retryable', `${call} was given up`);
   const details = error.details === '' ? `status ${status[error.code] ?? error.code}` : error.details;
   // the codes that need their own words; everything else is one failure

@@ -1,7 +1,6 @@
 /** A real BIRD 2 as a router of the lab: on a loopback address of its own, several at once, its table and its log as values. */
 import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { promisify } from 'node:util';
 import type { Family } from '../../src/domain/prefix.ts';
 import { freePort, type Lab, type LabProcess, logTail, until } from './lab.ts';
 import { loopbackAddress } from './loopback.ts';
@@ -60,8 +59,8 @@ export type BirdSession = {
   readonly established: boolean;
   /** BIRD's word: `Established`, `Active`, `Idle`, ... */
   readonly state: string;
-  /** When the present state began, as BIRD prints it, to the microsecond: another value means the session changed. */
-  readonly since: string;
+  /** How often it was established since BIRD was started: another number means that the session was lost. */
+  readonly timesUp: number;
 };
 
 /** One line of BIRD's route trace: what one received UPDATE, or the loss of a session, did to one prefix. */
@@ -70,8 +69,8 @@ export type BirdUpdate = {
   readonly time: number;
   readonly protocol: string;
   readonly prefix: string;
-  /** BIRD's word. `ignored`: an UPDATE came that changed nothing. */
-  readonly change: 'added' | 'replaced' | 'removed' | 'ignored' | 'filtered' | 'invalid';
+  /** BIRD's word. `added`: new or changed. `ignored`: an UPDATE came that changed nothing. */
+  readonly change: 'added' | 'removed' | 'ignored' | 'filtered' | 'invalid';
 };
 
 export type Bird = {
@@ -95,8 +94,6 @@ export type Bird = {
   restart(): Promise<void>;
 };
 
-const run = promisify(execFile);
-
 export async function startBird(lab: Lab, options: BirdOptions): Promise<Bird> {
   const { name = 'bird', address = loopbackAddress(), asn, wrapper = [] } = options;
   const port = options.port ?? (await freePort(address));
@@ -105,8 +102,14 @@ export async function startBird(lab: Lab, options: BirdOptions): Promise<Bird> {
   const trace = lab.path(`${name}.trace.log`);
   writeFileSync(config, birdConfig({ ...options, address, port, trace }));
 
-  const command = async (text: string): Promise<string> =>
-    (await run('birdc', ['-s', socket, ...text.split(' ')], { maxBuffer: 2 ** 28 })).stdout;
+  // birdc fails for an empty answer too ("Network not found"), so its words count, not its exit code
+  const command = (text: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      execFile('birdc', ['-s', socket, ...text.split(' ')], { maxBuffer: 2 ** 28 }, (error, stdout) => {
+        if (error !== null && !stdout.startsWith('BIRD ')) reject(error);
+        else resolve(stdout);
+      });
+    });
   const start = async (): Promise<LabProcess> => {
     const args = ['-f', '-c', config, '-s', socket, '-P', lab.path(`${name}.pid`)];
     const [program = 'bird', ...rest] = [...wrapper, 'bird', ...args];
@@ -123,7 +126,7 @@ export async function startBird(lab: Lab, options: BirdOptions): Promise<Bird> {
   let running = await start();
 
   const routes = async (): Promise<readonly BirdRoute[]> => parseRoutes(await command('show route all'));
-  const sessions = async (): Promise<readonly BirdSession[]> => parseSessions(await command('show protocols'));
+  const sessions = async (): Promise<readonly BirdSession[]> => parseSessions(await command('show protocols'), readFileSync(trace, 'utf8'));
   return {
     name,
     address,
@@ -189,12 +192,12 @@ protocol bgp ${name} {
 }`;
 }
 
-function parseSessions(text: string): BirdSession[] {
+function parseSessions(text: string, trace: string): BirdSession[] {
   return text.split('\n').flatMap((line) => {
-    const match = /^(\S+)\s+BGP\s+\S+\s+\S+\s+(\S+ \S+)\s*(\S*)/.exec(line);
+    const match = /^(\S+)\s+BGP\s+\S+\s+\S+\s+\S+ \S+\s*(\S*)/.exec(line);
     if (match === null) return [];
-    const [, name = '', since = '', state = ''] = match;
-    return [{ name, since, state, established: state === 'Established' }];
+    const [, name = '', state = ''] = match;
+    return [{ name, state, established: state === 'Established', timesUp: trace.split(`${name}: BGP session established`).length - 1 }];
   });
 }
 
@@ -234,14 +237,14 @@ function parseRoutes(text: string): BirdRoute[] {
 }
 
 function parseTrace(text: string): BirdUpdate[] {
-  return [
-    ...text.matchAll(/^(\S+ \S+) <TRACE> (\w+)\.ipv[46] > (added|replaced|removed|ignored|filtered|invalid)(?: \[[^\]]*\])? (\S+)/gm),
-  ].map(([, stamp = '', protocol = '', change = '', prefix = '']) => ({
-    time: epochMs(stamp),
-    protocol,
-    prefix,
-    change: change as BirdUpdate['change'],
-  }));
+  return [...text.matchAll(/^(\S+ \S+) <TRACE> (\w+)\.ipv[46] > (added|removed|ignored|filtered|invalid)(?: \[[^\]]*\])? (\S+)/gm)].map(
+    ([, stamp = '', protocol = '', change = '', prefix = '']) => ({
+      time: epochMs(stamp),
+      protocol,
+      prefix,
+      change: change as BirdUpdate['change'],
+    }),
+  );
 }
 
 /** `2026-01-15 10:00:07.123456`, local time. */
