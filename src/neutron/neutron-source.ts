@@ -69,8 +69,8 @@ export type NeutronOptions = {
 /** Fanout topics on which the servers themselves listen (neutron_lib/agent/topics.py). */
 const SERVER_TOPICS = ['q-plugin', 'q-server-resource-versions'];
 
-/** Neutron calls an agent dead after as long without a report. */
-const AGENT_DOWN_MS = 75_000;
+/** Neutron calls an agent dead after 75 s without a report (`agent_down_time`), two and a half of its default intervals. */
+const INTERVALS_UNTIL_DOWN = 2.5;
 
 /** Whether a server answers at all. */
 const ALIVE_TIMEOUT_MS = 10_000;
@@ -150,7 +150,9 @@ export class NeutronSource implements BindingSource {
         'retryable',
         `RabbitMQ has no exchange "${controlExchange}": no Neutron server has been started, or it uses another control_exchange`,
       );
-    const client = await openRpcClient(connection, { queuePrefix: `reply_bgp.${host}`, clock });
+    // A queue's name holds 255 bytes.
+    const queueHost = host.slice(0, 150);
+    const client = await openRpcClient(connection, { queuePrefix: `reply_bgp.${queueHost}`, clock });
     void client.lost.then(end.at);
     const api = serverApi(client, { controlExchange, telemetry, signal });
     await this.#serverAnswers(api, sink, signal);
@@ -158,7 +160,7 @@ export class NeutronSource implements BindingSource {
     const intake = new PushIntake({ source: this.name, host, sink, deletions, telemetry });
     const subscription = await subscribeFanout(connection, {
       topic: `neutron-vo-Port-${PORT_VERSION}`,
-      queuePrefix: `bgp-agent.${host}.vo-port`,
+      queuePrefix: `bgp-agent.${queueHost}.vo-port`,
       serverTopics: SERVER_TOPICS,
       wants: (body) => intake.wants(body),
       onCast: (cast) => intake.receive(cast),
@@ -203,7 +205,8 @@ export class NeutronSource implements BindingSource {
       const outcome = await registration.report(api);
       if (signal.aborted) return;
       if (outcome === 'failed') {
-        if (clock.monotonicMs() - answeredMs > AGENT_DOWN_MS) sink.lost('Neutron does not answer our reports');
+        if (clock.monotonicMs() - answeredMs > INTERVALS_UNTIL_DOWN * this.#settings.reportIntervalMs)
+          sink.lost('Neutron does not answer our reports');
         failing = true;
         continue;
       }

@@ -155,14 +155,15 @@ async function dial(settings: BrokerSettings, host: BrokerHost, peer: string): P
     );
   } catch (error) {
     const message = messageOf(error);
-    if (message.includes('ACCESS-REFUSED') || message.includes('ACCESS_REFUSED'))
+    if (message.includes('ACCESS-REFUSED'))
       throw new AgentError(
         'broker-credentials-refused',
         'terminal',
-        `RabbitMQ at ${peer} refused user "${host.username}": check transport_url`,
+        `RabbitMQ at ${peer} refused user "${host.username}": check user and password in transport_url`,
         { cause: error },
       );
-    if (message.includes('NOT-ALLOWED') || message.includes('NOT_ALLOWED'))
+    // amqplib does not pass on what the broker says when it refuses connection.open, but nothing else is asked there.
+    if (message.includes('ConnectionOpenOk'))
       throw new AgentError(
         'broker-vhost-refused',
         'terminal',

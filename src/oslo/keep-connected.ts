@@ -49,7 +49,7 @@ export async function keepConnected(options: KeepConnectedOptions, signal: Abort
       log.warn({ code: codeOf(error), error: messageOf(error), retryInMs: Math.round(backoff.delayMs) }, 'bus session failed');
       options.failed(error);
     }
-    await connection?.closeChannels();
+    if (!signal.aborted) await connection?.closeChannels();
     await sleep(clock, backoff.delayMs, signal);
     backoff = backoff.next();
   }
@@ -58,17 +58,19 @@ export async function keepConnected(options: KeepConnectedOptions, signal: Abort
 
 /** Gives up waiting when `signal` aborts; a connection that comes later is closed. */
 async function unlessAborted(opening: Promise<BrokerConnection>, signal: AbortSignal): Promise<BrokerConnection | undefined> {
+  let giveUp = (): void => {};
   const aborted = new Promise<undefined>((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    giveUp = () => resolve(undefined);
+    signal.addEventListener('abort', giveUp);
+    if (signal.aborted) giveUp();
   });
-  const connection = await Promise.race([opening, aborted]);
-  if (connection === undefined)
-    void opening.then(
-      (late) => late.close(),
-      () => undefined,
-    );
-  return connection;
+  try {
+    const connection = await Promise.race([opening, aborted]);
+    if (connection === undefined) void opening.then((late) => late.close()).catch(() => undefined);
+    return connection;
+  } finally {
+    signal.removeEventListener('abort', giveUp);
+  }
 }
 
 function shuffled<T>(values: readonly T[], random: () => number): readonly T[] {

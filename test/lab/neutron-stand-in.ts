@@ -361,20 +361,18 @@ export class NeutronStandIn {
     this.calls.push({ method, args, version, context });
     const fault = this.faults.get(method);
     if (fault?.kind === 'silence') return;
+    // The answer is what is true now, also when it arrives late.
+    const answer = this.#answer(method, args, fault);
     if (fault?.kind === 'delay') await delay(fault.ms);
     if (fault?.kind === 'alive-first') await this.#reply(inner, { result: null, failure: null, ending: false });
-    if (fault?.kind === 'error')
-      return this.#reply(inner, { result: null, failure: failure(fault.remoteClass, fault.message), ending: true });
+    await this.#reply(inner, { ...answer, ending: true });
+  }
+
+  #answer(method: string, args: Record<string, unknown>, fault: Fault | undefined): { result: unknown; failure: string | null } {
+    if (fault?.kind === 'error') return { result: null, failure: failure(fault.remoteClass, fault.message) };
     const result = fault?.kind === 'result' ? fault.result : answerCall(this, method, args);
-    if (result === undefined)
-      await this.#reply(inner, {
-        result: null,
-        failure: failure('NoSuchMethod', `Endpoint does not support RPC method ${method}`),
-        ending: true,
-      });
-    else if (result instanceof Error)
-      await this.#reply(inner, { result: null, failure: failure(result.name, result.message), ending: true });
-    else await this.#reply(inner, { result, failure: null, ending: true });
+    if (result === undefined) return { result: null, failure: failure('NoSuchMethod', `Endpoint does not support RPC method ${method}`) };
+    return result instanceof Error ? { result: null, failure: failure(result.name, result.message) } : { result, failure: null };
   }
 
   async #reply(request: Record<string, unknown>, fields: { result: unknown; failure: string | null; ending: boolean }): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { promisify } from 'node:util';
 import { connect } from 'amqplib';
@@ -22,6 +22,9 @@ export type RabbitNode = {
   stop(signal?: NodeJS.Signals): Promise<void>;
   start(): Promise<void>;
   restart(): Promise<void>;
+  /** The broker stands still, with its sockets open, until `resume`. */
+  pause(): void;
+  resume(): void;
 };
 
 /** @param options `config`: more lines for rabbitmq.conf */
@@ -55,6 +58,8 @@ export async function startRabbit(lab: Lab, options: { config?: readonly string[
   await until('epmd to listen', () => epmd.hasEnded() || canConnect(epmdPort));
 
   let broker: LabProcess | undefined;
+  // The process that was started is a script, which waits for this one.
+  const brokerPid = (): number => Number(readFileSync(`${folder}/pid`, 'utf8'));
   const node: RabbitNode = {
     url,
     port,
@@ -65,6 +70,8 @@ export async function startRabbit(lab: Lab, options: { config?: readonly string[
       });
       return stdout;
     },
+    pause: () => void process.kill(brokerPid(), 'SIGSTOP'),
+    resume: () => void process.kill(brokerPid(), 'SIGCONT'),
     async stop(signal = 'SIGTERM') {
       await broker?.stop(signal);
       broker = undefined;
