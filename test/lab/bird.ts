@@ -94,6 +94,9 @@ export type Bird = {
   restart(): Promise<void>;
 };
 
+/** Of routes that BIRD announces: gobgpd refuses those by way of loopback. */
+const ORIGINATED_NEXT_HOP = { ipv4: '192.0.2.254', ipv6: '2001:db8:ffff::fe' } as const;
+
 export async function startBird(lab: Lab, options: BirdOptions): Promise<Bird> {
   const { name = 'bird', address = loopbackAddress(), asn, wrapper = [] } = options;
   const port = options.port ?? (await freePort(address));
@@ -176,6 +179,8 @@ function birdConfig(options: BirdOptions & { address: string; port: number; trac
 
 function neighborConfig(neighbor: BirdNeighbor, name: string, router: { address: string; port: number; asn: number }): string {
   const families = neighbor.families ?? ['ipv4', 'ipv6'];
+  const channel = (family: Family): string =>
+    `${family} { import all; export where source = RTS_STATIC || source = RTS_BGP; next hop address ${ORIGINATED_NEXT_HOP[family]}; ${neighbor.channelExtra ?? ''} };`;
   return `
 protocol bgp ${name} {
   debug { states, routes, events };
@@ -187,7 +192,7 @@ protocol bgp ${name} {
   ${neighbor.password === undefined ? '' : `password "${neighbor.password}"; setkey no;`}
   graceful restart ${neighbor.gracefulRestart === false ? 'off' : 'on'};
   connect delay time 1; connect retry time 1; error wait time 1,2;
-  ${families.map((family) => `${family} { import all; export where source = RTS_STATIC || source = RTS_BGP; ${neighbor.channelExtra ?? ''} };`).join('\n  ')}
+  ${families.map(channel).join('\n  ')}
   ${neighbor.extra ?? ''}
 }`;
 }
