@@ -54,7 +54,7 @@ export type Hypervisor = {
 
 export type HypervisorOptions = {
   readonly name: string;
-  readonly router: Bird;
+  readonly router: Pick<Bird, 'name' | 'address' | 'port'>;
   /** Where gobgpd listens: the router's configuration names it before either runs. */
   readonly address: string;
   /** The `sources` section. */
@@ -78,7 +78,7 @@ export async function startHypervisor(lab: Lab, options: HypervisorOptions): Pro
     const started = lab.start(`${name}-daemon`, process.execPath, [MAIN, 'run', '--config', configFile]);
     await until(`the daemon of ${name}`, async () => {
       if (started.hasEnded()) throw new Error(logTail(started));
-      return (await cli('status', '--json')).code === 0;
+      return (await cli('status', '--json')).stdout.startsWith('{');
     });
     return started;
   };
@@ -91,7 +91,8 @@ export async function startHypervisor(lab: Lab, options: HypervisorOptions): Pro
     });
   const json = async <T>(...args: readonly string[]): Promise<T> => {
     const { code, stdout, stderr } = await cli(...args, '--json');
-    if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
+    // 1 is an answer too: not everything is as it should be.
+    if (code > 1) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
     return JSON.parse(stdout) as T;
   };
 
@@ -129,7 +130,12 @@ export async function startHypervisor(lab: Lab, options: HypervisorOptions): Pro
   };
 }
 
-function labConfig({ name, router, sources, networks }: HypervisorOptions, gobgpd: Gobgpd, httpPort: number): ConfigChange {
+/** The configuration file of a hypervisor's daemon. */
+export function labConfig(
+  { name, router, sources, networks }: Omit<HypervisorOptions, 'address'>,
+  gobgpd: Gobgpd,
+  httpPort: number,
+): ConfigChange {
   return {
     host: name,
     stateDirectory: 'state',
