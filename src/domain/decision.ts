@@ -123,7 +123,7 @@ const CHECKS: readonly (readonly [Reason, (claim: Claim, context: Context) => bo
 ];
 
 /** The first reason for which a claim alone is rejected; undefined when it passes every check. */
-export function judge(claim: Claim, prefix: Prefix, isOwn: boolean, settings: DecisionSettings): Reason | undefined {
+function judge(claim: Claim, prefix: Prefix, isOwn: boolean, settings: DecisionSettings): Reason | undefined {
   const context = { prefix, isOwn, settings, active: activeBinding(claim.port) };
   return CHECKS.find(([, passes]) => !passes(claim, context))?.[0];
 }
