@@ -144,7 +144,8 @@ function frrConfig(options: FrrOptions & { address: string }): string {
     line(`timers 3 9`);
     line(`timers connect 1`);
     line(`update-source ${options.address}`);
-    if (neighbor.asn !== options.asn) line('ebgp-multihop 255');
+    const isSecured = neighbor.settings?.some((setting) => setting.startsWith('ttl-security')) === true;
+    if (neighbor.asn !== options.asn && !isSecured) line('ebgp-multihop 255');
     if (neighbor.port === undefined) line('passive');
     else line(`port ${neighbor.port}`);
     if (neighbor.password !== undefined) line(`password ${neighbor.password}`);
