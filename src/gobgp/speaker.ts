@@ -140,6 +140,6 @@ function checkSameGlobal(running: GobgpGlobal, wanted: SpeakerSettings): void {
     throw new AgentError(
       'rebuild-needed',
       'terminal',
-      `GoBGP runs with ${differences.join('; ')}. A running GoBGP cannot change this: go back, or run \`neutron-bgp-agent rebuild --yes\`, which interrupts every session`,
+      `GoBGP runs with ${differences.join('; ')}. A running GoBGP cannot change this: go back, or restart gobgpd, which interrupts every session`,
     );
 }
