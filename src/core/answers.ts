@@ -83,12 +83,12 @@ export class Answers {
     };
   }
 
-  /** Routes by family and set. `own` is what GoBGP holds of ours, whatever is desired. */
+  /** Routes by family and set. `own` is what GoBGP holds of ours, whatever is desired; nothing, as far as we know, while it is away. */
   counts(): RouteCounts {
     const none = { desired: 0, own: 0, held: 0, rejected: 0 };
     const counts = { ipv4: { ...none }, ipv6: { ...none } };
     for (const { prefix, set } of this.#parts.reconciler.decisions.all()) counts[familyOf(prefix)][set] += 1;
-    for (const prefix of this.#parts.reconciler.ownRoutes().keys()) counts[familyOf(prefix)].own += 1;
+    if (!this.#isAway()) for (const prefix of this.#parts.reconciler.ownRoutes().keys()) counts[familyOf(prefix)].own += 1;
     return counts;
   }
 
@@ -135,7 +135,7 @@ export class Answers {
       });
     }
     for (const { prefix, attributes } of reconciler.view.routes().values()) {
-      if (told.has(prefix)) continue;
+      if (told.has(prefix) || this.#isAway()) continue;
       const { nextHop, communities, largeCommunities } = attributes;
       rows.push({ prefix, set: 'foreign', inLocRib: true, nextHop, communities, largeCommunities, advertisedTo: advertisedTo(prefix) });
     }
@@ -155,13 +155,19 @@ export class Answers {
       sources: table.sources(),
       settings: reconciler.settings().decision,
       nowMs: clock.monotonicMs(),
-      local: reconciler.state().kind === 'away' ? 'away' : reconciler.view.get(prefix),
+      local: this.#isAway() ? 'away' : reconciler.view.get(prefix),
       peers: advertised?.map(({ status, routes }) => ({ status, advertised: routes?.get(prefix) })),
     });
   }
 
+  #isAway(): boolean {
+    return this.#parts.reconciler.state().kind === 'away';
+  }
+
+  /** Our route in GoBGP; undefined while GoBGP is away: nobody knows. */
   #own(prefix: Prefix): Route | undefined {
     const { reconciler } = this.#parts;
+    if (this.#isAway()) return undefined;
     const route = reconciler.view.get(prefix);
     return route !== undefined && isMarked(route.attributes, reconciler.settings().decision.markers) ? route : undefined;
   }
