@@ -42,7 +42,7 @@ type Cancellable = { cancel(): void };
 const MEBIBYTE = 2 ** 20;
 
 /** gRPC's settings for a daemon on the same host: it is back within a second, its tables fit one message. */
-export const GRPC_OPTIONS: ClientOptions = {
+const GRPC_OPTIONS: ClientOptions = {
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.min_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1_000,
@@ -75,8 +75,8 @@ export class Channel {
 
   /** Calls back once, when the connection that exists now is gone. */
   onDisconnect(callback: () => void): void {
-    const channel = this.#client.getChannel();
-    channel.watchConnectivityState(connectivityState.READY, Number.POSITIVE_INFINITY, callback);
+    if (this.#closed) return;
+    this.#client.getChannel().watchConnectivityState(connectivityState.READY, Number.POSITIVE_INFINITY, callback);
   }
 
   unary<Request, Reply>(method: Method<Request, Reply>, request: Request, settings: CallSettings = {}): Promise<Reply> {
@@ -190,7 +190,7 @@ export function grpcTarget(address: string): string {
   return address.startsWith('unix:') ? address : `dns:${address}`;
 }
 
-export function grpcCredentials(tls: TlsOptions | undefined): ChannelCredentials {
+function grpcCredentials(tls: TlsOptions | undefined): ChannelCredentials {
   if (tls === undefined) return credentials.createInsecure();
   const pem = (text: string | undefined): Buffer | null => (text === undefined ? null : Buffer.from(text));
   if ((tls.certificate === undefined) !== (tls.key === undefined))

@@ -2,13 +2,16 @@
  * Brings GoBGP's peers to the configured ones. No setting of a peer can be changed in place: GoBGP drops the session for any
  * of them. So a changed peer is deleted and added, and an established session is given up only while those with all other
  * configured peers are established: two routers never lose us together.
+ *
+ * GoBGP 3 keeps the MD5 key of a deleted peer on its listening socket. A peer that loses its password comes back when we
+ * connect to it; a passive one does not before gobgpd is restarted. A new password is no such trouble.
  */
 import type { PeerOutcome } from '../core/ports.ts';
 import { type PeerSettings, peerName } from '../domain/settings.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { GobgpClient } from './client.ts';
-import { canonicalText, isConfiguredAs, type ListedPeer } from './peers.ts';
+import { canonicalText, type ListedPeer } from './peers.ts';
 
 export type PeerChangeSettings = {
   readonly clock: Clock;
@@ -48,7 +51,7 @@ export class PeerChanges {
   async #open(peer: PeerSettings, present: ListedPeer | undefined, names: ReadonlySet<string>, signal: AbortSignal): Promise<PeerOutcome> {
     const name = nameOf(peer);
     if (present === undefined) return outcome(name, 'added', () => this.#add(peer, true, signal));
-    if (isConfiguredAs(present.wire, peer)) return { name, result: 'unchanged' };
+    if (present.isConfiguredAs(peer)) return { name, result: 'unchanged' };
     if (present.status.state === 'established') {
       const waitingFor = await this.#waitForOthers(name, names, signal);
       if (waitingFor !== undefined)

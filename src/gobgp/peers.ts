@@ -10,7 +10,8 @@ export type ListedPeer = {
   /** What GoBGP knows it by. */
   readonly address: string;
   readonly status: PeerStatus;
-  readonly wire: WirePeer;
+  /** Whether it is configured as wanted, its password included, which is not shown here. */
+  readonly isConfiguredAs: (wanted: PeerSettings) => boolean;
 };
 
 /**
@@ -56,8 +57,8 @@ export function peerToWire(peer: PeerSettings, options: { readonly localRestarti
   };
 }
 
-/** Whether a listed peer is configured as wanted. Labels, and what GoBGP fills in by itself, do not count. */
-export function isConfiguredAs(listed: WirePeer, wanted: PeerSettings): boolean {
+/** Labels, and what GoBGP fills in by itself, do not count. */
+function isConfiguredAs(listed: WirePeer, wanted: PeerSettings): boolean {
   const want = peerToWire(wanted, { localRestarting: false });
   if (JSON.stringify(sessionSettings(listed)) !== JSON.stringify(sessionSettings(want))) return false;
   // without one GoBGP lists the address of the session, or an unspecified one
@@ -111,7 +112,7 @@ export function readPeer(wire: WirePeer, now: Date): ListedPeer {
   return {
     name,
     address,
-    wire,
+    isConfiguredAs: (wanted) => isConfiguredAs(wire, wanted),
     status: {
       name,
       asn: conf?.peerAsn ?? 0,

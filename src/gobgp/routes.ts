@@ -88,7 +88,7 @@ function* chunks<T>(list: readonly T[], size: number): Generator<readonly T[]> {
 }
 
 /** Every path of one table, both families. @param name the neighbour's address, for ADJ_OUT */
-export async function listPaths(
+async function listPaths(
   session: Session,
   table: { readonly tableType: WireTableType; readonly name?: string },
   onPath: (path: ListedPath) => void,

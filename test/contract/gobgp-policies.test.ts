@@ -187,7 +187,7 @@ describe('toward routers of every kind', () => {
 
   describe('what is there already', () => {
     const names = async () => ({
-      policies: (await collect(session, 'ListPolicy', {}, {})).map(({ policy }) => policy?.name).toSorted(),
+      policies: (await collect(session, 'ListPolicy', {}, {})).map(({ policy }) => policy?.name ?? '').toSorted(),
       sets: (
         await Promise.all(
           (['PREFIX', 'COMMUNITY', 'LARGE_COMMUNITY'] as const).map((definedType) =>
@@ -196,7 +196,7 @@ describe('toward routers of every kind', () => {
         )
       )
         .flat()
-        .map(({ definedSet }) => definedSet?.name)
+        .map(({ definedSet }) => definedSet?.name ?? '')
         .toSorted(),
     });
     const isRepaired = async (): Promise<void> => {
@@ -247,7 +247,7 @@ describe('toward routers of every kind', () => {
       [
         'a prefix added to our set',
         async () => {
-          const name = (await names()).sets.find((set) => set?.endsWith('-prefix')) ?? '';
+          const name = (await names()).sets.find((set) => set.endsWith('-prefix')) ?? '';
           const prefixes = [{ ipPrefix: '192.0.2.0/24', maskLengthMin: 32, maskLengthMax: 32 }];
           await ask(session, 'AddDefinedSet', { definedSet: { definedType: 'PREFIX', name, prefixes } }, {});
         },

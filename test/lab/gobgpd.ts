@@ -12,6 +12,8 @@ export type GobgpdOptions = {
   /** Put before the command, for example `ip netns exec NAME`. */
   readonly wrapper?: readonly string[];
   readonly logLevel?: 'debug' | 'info';
+  /** More arguments: `--tls`, ... */
+  readonly args?: readonly string[];
 };
 
 export type Gobgpd = {
@@ -32,11 +34,11 @@ export type Gobgpd = {
 
 /** Resolves when the API accepts connections. */
 export async function startGobgpd(lab: Lab, options: GobgpdOptions = {}): Promise<Gobgpd> {
-  const { name = 'gobgpd', binary = 'gobgpd', host = loopbackAddress(), wrapper = [], logLevel = 'info' } = options;
+  const { name = 'gobgpd', binary = 'gobgpd', host = loopbackAddress(), wrapper = [], logLevel = 'info', args = [] } = options;
   const port = await freePort(host);
   const listenPort = await freePort(host);
   const socketPath = lab.path(`${name}.sock`);
-  const command = [...wrapper, binary, '--api-hosts', `${host}:${port},unix://${socketPath}`, '--pprof-disable', '-l', logLevel];
+  const command = [...wrapper, binary, '--api-hosts', `${host}:${port},unix://${socketPath}`, '--pprof-disable', '-l', logLevel, ...args];
 
   const start = async (): Promise<LabProcess> => {
     // a gobgpd that was killed leaves its socket, and the next one refuses to start on it

@@ -25,6 +25,7 @@ export class Lab {
   readonly folder: string;
   readonly #processes = new Set<LabProcess>();
   readonly #closers: (() => Promise<void> | void)[] = [];
+  #isClosed = false;
   readonly #atExit = (): void => {
     for (const { pid } of this.#processes) killGroup(pid, 'SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
@@ -48,7 +49,10 @@ export class Lab {
       cwd: options.cwd ?? this.folder,
       env: { ...process.env, ...options.env },
     });
-    const keep = (chunk: Buffer): void => appendFileSync(logFile, chunk);
+    // last words may come after the end of the process, when the folder is gone
+    const keep = (chunk: Buffer): void => {
+      if (!this.#isClosed) appendFileSync(logFile, chunk);
+    };
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     const started = labProcess(name, child, logFile, () => this.#processes.delete(started));
@@ -64,6 +68,7 @@ export class Lab {
   async close(): Promise<void> {
     for (const closer of this.#closers.splice(0)) await closer();
     await Promise.all([...this.#processes].map((started) => started.stop()));
+    this.#isClosed = true;
     process.off('exit', this.#atExit);
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
   }

@@ -7,7 +7,7 @@ export const LAB_ASN = 64512;
 export const LAB_MARKER = '4200000179:1:1';
 
 /** The documentation prefixes (RFC 5737, RFC 3849), and room for many routes. */
-export const LAB_PREFIXES: readonly Prefix[] = ['203.0.113.0/24', '198.51.100.0/24', '10.0.0.0/8', '2001:db8::/32'].map(prefixOf);
+const LAB_PREFIXES: readonly Prefix[] = ['203.0.113.0/24', '198.51.100.0/24', '10.0.0.0/8', '2001:db8::/32'].map(prefixOf);
 
 /** A router of the lab as a peer of that gobgpd. */
 export function labPeer(

@@ -1,0 +1,45 @@
+/** TLS to the real gobgpd. A client certificate is checked by gobgpd 3.13 and newer only; here its options are built. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { connectGobgp, type GobgpOptions } from '../../src/gobgp/client.ts';
+import { type Gobgpd, startGobgpd } from '../lab/gobgpd.ts';
+import { Lab } from '../lab/lab.ts';
+import { loopbackAddress } from '../lab/loopback.ts';
+
+describe.skipIf(spawnSync('openssl', ['version']).status !== 0)('TLS', () => {
+  let lab: Lab;
+  let gobgpd: Gobgpd;
+  let pem: { readonly certificate: string; readonly key: string };
+
+  beforeEach(async () => {
+    lab = new Lab('tls');
+    const host = loopbackAddress();
+    const [certificateFile, keyFile] = [lab.path('tls.crt'), lab.path('tls.key')];
+    const subject = ['-subj', '/CN=lab', '-addext', `subjectAltName=IP:${host}`];
+    const kind = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
+    execFileSync('openssl', [...kind, ...subject, '-keyout', keyFile, '-out', certificateFile], { stdio: 'ignore' });
+    pem = { certificate: readFileSync(certificateFile, 'utf8'), key: readFileSync(keyFile, 'utf8') };
+    gobgpd = await startGobgpd(lab, { host, args: ['--tls', '--tls-cert-file', certificateFile, '--tls-key-file', keyFile] });
+  });
+  afterEach(() => lab.close());
+
+  const detect = (tls?: GobgpOptions['tls']): Promise<string> => {
+    const client = connectGobgp({ address: gobgpd.address, ...(tls === undefined ? {} : { tls }) });
+    lab.onClose(() => client.close());
+    return client.detect();
+  };
+
+  test('with the authority that signed the certificate, and with a certificate of our own', async () => {
+    expect(await detect({ ca: pem.certificate })).toBe('v3');
+    expect(await detect({ ca: pem.certificate, certificate: pem.certificate, key: pem.key })).toBe('v3');
+  });
+
+  test('not without TLS, and not with another authority', async () => {
+    await expect(detect()).rejects.toMatchObject({ code: 'gobgp-unavailable' });
+    await expect(detect({})).rejects.toMatchObject({
+      code: 'gobgp-unavailable',
+      message: expect.stringContaining('self-signed certificate'),
+    });
+  });
+});
