@@ -18,7 +18,8 @@ export function fromGrpc(error: ServiceError, call: string, address: string, sig
   const failure = (code: GobgpErrorCode, kind: 'retryable' | 'terminal', message: string): AgentError =>
     new AgentError(code, kind, message);
   if (signal?.aborted === true) return failure('gobgp-aborted', 'retryable', `${call} was given up`);
-  const details = error.details === '' ? `status ${status[error.code] ?? error.code}` : error.details;
+  // grpc-js ends some of its own messages with a note that is empty
+  const details = error.details.replace(/\.? Resolution note: *$/, '') || `status ${status[error.code] ?? error.code}`;
   // the codes that need their own words; everything else is one failure
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check
   switch (error.code) {
