@@ -36,7 +36,7 @@ const steps = {
 const road = ['gobgpd', 'bird2', 'rabbitmq-server'];
 // MariaDB's server without the package that makes a system database and a service of it.
 const neutron = ['neutron-common', 'python3-neutron', 'python3-pymysql', 'mariadb-server-core', 'mariadb-client-core'];
-const everything = [...road, 'frr', ...neutron];
+const everything = [...road, 'frr', 'iproute2', 'openssl', ...neutron];
 
 const check = ['types', 'build', 'lint', 'format', 'dead code', 'unit', 'property'];
 const commands = {
