@@ -21,7 +21,6 @@ import { createStateStore } from './ops/state-store.ts';
 import { loadStoredState, StateKeeper } from './ops/stored-state.ts';
 import { fanOut, logRouteChanges, telemetryLog } from './ops/telemetry-log.ts';
 import { packageVersion } from './ops/version.ts';
-import { parseTransportUrl } from './oslo/transport-url.ts';
 import { FileSource } from './sources/file.ts';
 
 /** An HTTP port that is taken is tried again: the routes do not wait for it. */
@@ -143,8 +142,7 @@ function createSources(
     sources.push(new FileSource({ path: config.sources.file.path, host: config.host, telemetry, clock }));
   const neutron = config.sources.neutron;
   if (neutron !== undefined) {
-    const { hosts, virtualHost } = parseTransportUrl(neutron.transportUrl);
-    const broker = { ...BROKER_DEFAULTS, hosts, virtualHost, connectionName: `neutron-bgp-agent:${process.pid}:${config.host}` };
+    const broker = { ...BROKER_DEFAULTS, ...neutron.broker, connectionName: `neutron-bgp-agent:${process.pid}:${config.host}` };
     const settings = {
       ...NEUTRON_DEFAULTS,
       broker,

@@ -28,9 +28,21 @@ export type ConfigFile = {
 };
 
 export type NeutronSection = {
+  readonly configFiles: readonly string[];
   readonly transportUrl?: string | undefined;
   readonly transportUrlFile?: string | undefined;
-  readonly controlExchange: string;
+  readonly tls?:
+    | {
+        readonly caFile?: string | undefined;
+        readonly certificateFile?: string | undefined;
+        readonly keyFile?: string | undefined;
+        readonly verifyHostname?: boolean | undefined;
+      }
+    | undefined;
+  readonly heartbeatSeconds?: number | undefined;
+  readonly reconnectSpreadSeconds: number;
+  readonly controlExchange?: string | undefined;
+  readonly fanoutDurable?: boolean | undefined;
   readonly resyncIntervalSeconds: number;
   readonly reportIntervalSeconds: number;
   readonly rpcTimeoutSeconds: number;

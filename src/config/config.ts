@@ -25,9 +25,11 @@ export type Config = {
 export type FileSourceConfig = { readonly path: string };
 
 export type NeutronConfig = {
-  /** oslo.messaging's, with its password; never logged. */
-  readonly transportUrl: string;
+  readonly broker: BrokerConfig;
   readonly controlExchange: string;
+  readonly reconnectSpreadMs: number;
+  /** How the servers declare fanout exchanges; undefined: to be found out. */
+  readonly fanoutDurable?: boolean;
   readonly vnicTypes: readonly string[];
   readonly resyncIntervalMs: number;
   readonly reportIntervalMs: number;

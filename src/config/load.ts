@@ -11,16 +11,15 @@ import { type Config, ConfigError, type GobgpConnection, type NeutronConfig } fr
 import type { ConfigFile, GobgpSection, NeutronSection } from './config-file.ts';
 import { crossChecks } from './cross-checks.ts';
 import { decisionSettings } from './decision-settings.ts';
+import { FileReader } from './file-reader.ts';
+import { type NeutronConnection, neutronConnection } from './neutron-connection.ts';
 import { configSchema, DEFAULT_OPERATOR_SOCKET } from './schema.ts';
-import { type FileText, readSecret, readWhole } from './secret-file.ts';
+import { readWhole } from './secret-file.ts';
 import { speakerSettings } from './speaker-settings.ts';
 import { warningsOf } from './warnings.ts';
 
 /** Used when neither the command line nor the environment names a file. */
 export const DEFAULT_CONFIG_FILE = '/etc/neutron-bgp-agent/agent.yaml';
-
-/** The environment's transport URL; it goes before the file's. */
-const TRANSPORT_URL_VARIABLE = 'NEUTRON_BGP_AGENT_TRANSPORT_URL';
 
 /** The file source's name, by which the decision knows that its ports need no network. */
 const FILE_SOURCE_NAME = 'file';
@@ -54,16 +53,18 @@ export function parseConfig(text: string, file: string, world: World): Config {
   if (value === undefined) throw new ConfigError(problems);
   const found: Problem[] = [...crossChecks(value)];
   const reader = new FileReader(dirname(file), world.readText, found);
+  const connection = value.sources.neutron && neutronConnection(value.sources.neutron, reader, world.env);
+  const host = value.host ?? connection?.host ?? world.hostname;
   const config: Config = {
     file,
-    host: value.host ?? world.hostname,
+    host,
     stateDirectory: reader.path(value.stateDirectory),
     logLevel: value.log.level,
     http: value.http.listen === 'off' ? undefined : value.http.listen,
     operatorSocket: reader.path(value.operator.socket),
-    sources: sourcesOf(value, reader, world.env),
+    sources: sourcesOf(value, reader, connection),
     gobgp: connectionOf(value.gobgp, reader),
-    decision: decisionSettings(value, value.host ?? world.hostname, FILE_SOURCE_NAME),
+    decision: decisionSettings(value, host, FILE_SOURCE_NAME),
     speaker: speakerSettings(value, passwordsOf(value, reader)),
     warnings: warningsOf(value, world.links),
   };
@@ -92,67 +93,24 @@ function readTextFile(file: string): string {
   return readFileSync(file, 'utf8');
 }
 
-/** Reads the files that a config file names; what is wrong with one becomes a problem at the key that names it. */
-class FileReader {
-  readonly #folder: string;
-  readonly #readText: (file: string) => string;
-  readonly #problems: Problem[];
-
-  constructor(folder: string, readText: (file: string) => string, problems: Problem[]) {
-    this.#folder = folder;
-    this.#readText = readText;
-    this.#problems = problems;
-  }
-
-  path(name: string): string {
-    return resolve(this.#folder, name);
-  }
-
-  secret(name: string, at: readonly (string | number)[]): string | undefined {
-    return this.#text(readSecret(this.path(name), this.#readText), at);
-  }
-
-  whole(name: string, at: readonly (string | number)[]): string | undefined {
-    return this.#text(readWhole(this.path(name), this.#readText), at);
-  }
-
-  problem(path: readonly (string | number)[], message: string): void {
-    this.#problems.push({ path, message });
-  }
-
-  #text(read: FileText, at: readonly (string | number)[]): string | undefined {
-    if ('text' in read) return read.text;
-    this.problem(at, read.wrong);
-    return undefined;
-  }
-}
-
-function sourcesOf({ sources, announce }: ConfigFile, reader: FileReader, env: World['env']): Config['sources'] {
+function sourcesOf({ sources, announce }: ConfigFile, reader: FileReader, connection: NeutronConnection | undefined): Config['sources'] {
+  const { file, neutron } = sources;
   return {
-    ...(sources.file === undefined ? {} : { file: { path: reader.path(sources.file.path) } }),
-    ...(sources.neutron === undefined ? {} : { neutron: neutronConfig(sources.neutron, announce.vnicTypes, reader, env) }),
+    ...(file === undefined ? {} : { file: { path: reader.path(file.path) } }),
+    ...(neutron === undefined || connection === undefined ? {} : { neutron: neutronConfig(neutron, announce.vnicTypes, connection) }),
   };
 }
 
-function neutronConfig(section: NeutronSection, vnicTypes: readonly string[], reader: FileReader, env: World['env']): NeutronConfig {
+function neutronConfig(section: NeutronSection, vnicTypes: readonly string[], connection: NeutronConnection): NeutronConfig {
   return {
-    transportUrl: transportUrlOf(section, reader, env) ?? '',
-    controlExchange: section.controlExchange,
+    broker: connection.broker,
+    controlExchange: connection.controlExchange,
     vnicTypes,
+    reconnectSpreadMs: section.reconnectSpreadSeconds * 1000,
     resyncIntervalMs: section.resyncIntervalSeconds * 1000,
     reportIntervalMs: section.reportIntervalSeconds * 1000,
     rpcTimeoutMs: section.rpcTimeoutSeconds * 1000,
   };
-}
-
-function transportUrlOf(section: NeutronSection, reader: FileReader, env: World['env']): string | undefined {
-  const path = ['sources', 'neutron'];
-  const given = env[TRANSPORT_URL_VARIABLE];
-  if (given !== undefined && given.trim() !== '') return given.trim();
-  if (section.transportUrl !== undefined) return section.transportUrl;
-  if (section.transportUrlFile !== undefined) return reader.secret(section.transportUrlFile, [...path, 'transportUrlFile']);
-  reader.problem(path, `names no transport URL: write transportUrlFile or transportUrl, or set ${TRANSPORT_URL_VARIABLE}`);
-  return undefined;
 }
 
 function connectionOf(section: GobgpSection, reader: FileReader): GobgpConnection {

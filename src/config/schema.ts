@@ -32,12 +32,38 @@ const fileSource = z.strictObject({
 });
 
 const neutronSource = z.strictObject({
+  configFiles: z.array(text()).max(16).default([]).meta({
+    description:
+      "Neutron's own option files: transport_url, host, control_exchange and [oslo_messaging_rabbit] are taken from them. Keys of this file go before",
+  }),
   transportUrl: text()
     .regex(/^[a-z][a-z0-9+.-]*:\/\//, { error: 'must begin with rabbit://' })
     .optional()
     .meta({ description: 'oslo.messaging transport URL with its password; better in transportUrlFile or NEUTRON_BGP_AGENT_TRANSPORT_URL' }),
   transportUrlFile: text().optional().meta({ description: 'File that holds the transport URL and nothing else' }),
-  controlExchange: text().default('neutron').meta({ description: "Neutron's control_exchange" }),
+  tls: z
+    .strictObject({
+      caFile: text()
+        .optional()
+        .meta({ description: "PEM file of the authority that signed RabbitMQ's certificate; default: the system's" }),
+      certificateFile: text().optional().meta({ description: "PEM file of the agent's certificate" }),
+      keyFile: text().optional().meta({ description: "PEM file of the agent's key" }),
+      verifyHostname: z
+        .boolean()
+        .optional()
+        .meta({ description: 'Whether the certificate must name the host of the transport URL; default: true' }),
+    })
+    .optional()
+    .meta({ description: 'TLS to RabbitMQ; also switched on by ssl of [oslo_messaging_rabbit] or of the transport URL' }),
+  heartbeatSeconds: wholeSeconds(1, 600).optional().meta({ description: "AMQP heartbeat; default: 15, or Neutron's if that is shorter" }),
+  reconnectSpreadSeconds: seconds(0, 600)
+    .default(30)
+    .meta({ description: 'After a loss the agent waits up to this long, at random, since all agents lose RabbitMQ at once' }),
+  controlExchange: text().optional().meta({ description: "Neutron's control_exchange; default: neutron" }),
+  fanoutDurable: z
+    .boolean()
+    .optional()
+    .meta({ description: "Whether Neutron's fanout exchanges are durable (rabbit_transient_quorum_queue); default: asked of RabbitMQ" }),
   resyncIntervalSeconds: seconds(10, 86_400).default(300).meta({ description: 'How often a complete snapshot is asked for' }),
   reportIntervalSeconds: seconds(1, 600)
     .default(30)

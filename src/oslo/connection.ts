@@ -5,7 +5,16 @@
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, type Options } from 'amqplib';
 import { AgentError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import type { BrokerHost } from './transport-url.ts';
+
+/** One broker node with the credentials for it. */
+export type BrokerHost = {
+  /** A name or address; IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+  readonly username: string;
+  /** Never logged. */
+  readonly password: string;
+};
 
 export type TlsSettings = {
   /** PEM. Without `ca` the system's authorities count. */

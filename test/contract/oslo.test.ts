@@ -4,11 +4,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { systemClock } from '../../src/lib/clock.ts';
 import { AgentError } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import { type BrokerConnection, type BrokerSettings, openConnection } from '../../src/oslo/connection.ts';
+import { type BrokerConnection, type BrokerHost, type BrokerSettings, openConnection } from '../../src/oslo/connection.ts';
 import { exchangeExists, type FanoutOptions, subscribeFanout } from '../../src/oslo/fanout.ts';
 import { keepConnected } from '../../src/oslo/keep-connected.ts';
 import { openRpcClient, type RpcClient, type RpcRequest } from '../../src/oslo/rpc-client.ts';
-import type { BrokerHost } from '../../src/oslo/transport-url.ts';
 import { freePort, Lab, until } from '../lab/lab.ts';
 import { type RabbitNode, startRabbit } from '../lab/rabbitmq.ts';
 

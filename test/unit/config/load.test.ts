@@ -144,13 +144,17 @@ describe('defaults and sources of values', () => {
 
   it('reads the transport URL from a file', () => {
     const config = load(neutron, { readText: (file) => (file === '/etc/agent/url' ? 'rabbit://a:b@c\n' : '') });
-    expect(config.sources.neutron).toMatchObject({ transportUrl: 'rabbit://a:b@c', resyncIntervalMs: 300_000, reportIntervalMs: 30_000 });
+    expect(config.sources.neutron).toMatchObject({
+      broker: { hosts: [{ host: 'c', username: 'a', password: 'b' }] },
+      resyncIntervalMs: 300_000,
+      reportIntervalMs: 30_000,
+    });
     expect(config.decision.networks).toEqual(new Set([NETWORK]));
   });
 
   it('prefers the transport URL of the environment', () => {
     const config = load(neutron, { env: { NEUTRON_BGP_AGENT_TRANSPORT_URL: 'rabbit://x:y@z' } });
-    expect(config.sources.neutron?.transportUrl).toBe('rabbit://x:y@z');
+    expect(config.sources.neutron?.broker.hosts).toMatchObject([{ host: 'z', username: 'x', password: 'y' }]);
   });
 
   it('reads the MD5 password without its newline', () => {

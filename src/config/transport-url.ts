@@ -1,15 +1,6 @@
 /** `transport_url` as oslo.messaging reads it (oslo_messaging/transport.py TransportURL.parse). */
 import { AgentError } from '../lib/errors.ts';
-
-/** One broker node with the credentials for it. */
-export type BrokerHost = {
-  /** A name or address; IPv6 without brackets. */
-  readonly host: string;
-  readonly port: number;
-  readonly username: string;
-  /** Never logged. */
-  readonly password: string;
-};
+import type { BrokerHost } from './config.ts';
 
 export type TransportUrl = {
   readonly hosts: readonly BrokerHost[];
@@ -37,8 +28,19 @@ export function parseTransportUrl(url: string): TransportUrl {
     hosts: hosts.map(parseHost),
     // oslo takes off one slash and no more: `.../%2Fname` and `...//name` are both the vhost `/name`.
     virtualHost: decode(path.slice(1), 'vhost') || '/',
-    options: Object.fromEntries(new URLSearchParams(query)),
+    options: queryOptions(query),
   };
+}
+
+/** Python's parse_qs and oslo's join: an option without a value is not there, one that stands twice is a list. */
+function queryOptions(query: string): Readonly<Record<string, string>> {
+  const given = new URLSearchParams(query);
+  const values = (name: string): string =>
+    given
+      .getAll(name)
+      .filter((value) => value !== '')
+      .join(',');
+  return Object.fromEntries([...new Set(given.keys())].map((name) => [name, values(name)]).filter(([, value]) => value !== ''));
 }
 
 function parseHost(part: string): BrokerHost {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { AgentError } from '../../../src/lib/errors.ts';
-import { parseTransportUrl, type TransportUrl } from '../../../src/oslo/transport-url.ts';
+import { parseTransportUrl, type TransportUrl } from '../../../src/config/transport-url.ts';
 
 const one = (host: string, port = 5672, username = 'u', password = 'p'): TransportUrl['hosts'] => [{ host, port, username, password }];
 
