@@ -36,6 +36,25 @@ export type NeutronConfig = {
   readonly rpcTimeoutMs: number;
 };
 
+/** RabbitMQ, as `transport_url` and `[oslo_messaging_rabbit]` describe it. */
+export type BrokerConfig = {
+  readonly hosts: readonly BrokerHost[];
+  readonly virtualHost: string;
+  /** PEM texts; undefined: no TLS. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string; readonly verifyHostname: boolean };
+  readonly heartbeatSeconds: number;
+};
+
+/** One broker node with the credentials for it. */
+export type BrokerHost = {
+  /** A name or address; IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+  readonly username: string;
+  /** Never logged. */
+  readonly password: string;
+};
+
 export type GobgpConnection = {
   /** `HOST:PORT` or `unix:///PATH`. */
   readonly address: string;
