@@ -6,6 +6,8 @@ import { loadConfig } from './config/load.ts';
 import { Answers } from './core/answers.ts';
 import { BindingTable } from './core/binding-table.ts';
 import type { BindingSource, Telemetry } from './core/ports.ts';
+import { hangsOnNetwork } from './domain/decision.ts';
+import type { DecisionSettings } from './domain/settings.ts';
 import { Reconciler, type ReconcilerSettings } from './core/reconciler.ts';
 import { GobgpSpeaker } from './gobgp/speaker.ts';
 import { type Clock, sleep, systemClock } from './lib/clock.ts';
@@ -86,7 +88,7 @@ export async function runDaemon(configFile: string, env: NodeJS.ProcessEnv, cont
     identity: { version, host: config.host, instanceId: instanceId(), startedAt },
     warnings: () => warnings,
   });
-  const sources = createSources(config, { clock, log, telemetry, answers });
+  const sources = createSources(config, { clock, log, telemetry, answers, decision: () => reconciler.settings().decision });
 
   const snapshot = () => ({
     routes: answers.counts(),
@@ -120,6 +122,8 @@ export async function runDaemon(configFile: string, env: NodeJS.ProcessEnv, cont
   running.push(serveHttp(config, metrics, () => readiness(answers, reconciler), { clock, log }, control.stop));
   control.onReload(() => {
     warnings = reload(configFile, env, config, { table, reconciler, log, warnings });
+    // Which networks have to be asked for may have changed.
+    for (const source of sources) source.resync();
   });
 
   await Promise.all(running);
@@ -134,9 +138,9 @@ function reconcilerSettings(config: Config): ReconcilerSettings {
 
 function createSources(
   config: Config,
-  parts: { clock: Clock; log: OpsLog; telemetry: Telemetry; answers: Answers },
+  parts: { clock: Clock; log: OpsLog; telemetry: Telemetry; answers: Answers; decision: () => DecisionSettings },
 ): readonly BindingSource[] {
-  const { clock, log, telemetry, answers } = parts;
+  const { clock, log, telemetry, answers, decision } = parts;
   const sources: BindingSource[] = [];
   if (config.sources.file !== undefined)
     sources.push(new FileSource({ path: config.sources.file.path, host: config.host, telemetry, clock }));
@@ -152,8 +156,17 @@ function createSources(
       resyncIntervalMs: neutron.resyncIntervalMs,
       reportIntervalMs: neutron.reportIntervalMs,
       callTimeoutMs: neutron.rpcTimeoutMs,
+      portVersion: neutron.portVersion,
     };
-    sources.push(new NeutronSource(settings, { clock, log, telemetry, configurations: () => answers.configurations() }));
+    sources.push(
+      new NeutronSource(settings, {
+        clock,
+        log,
+        telemetry,
+        configurations: () => answers.configurations(),
+        hangsOnNetwork: (port) => hangsOnNetwork(port, decision()),
+      }),
+    );
   }
   return sources;
 }

@@ -1,6 +1,6 @@
 /** The shape of the YAML file after `schema.ts` has checked it: every default filled in, every scalar in canonical form. */
 import type { Family, Prefix } from '../domain/prefix.ts';
-import type { SpeakerMode } from '../domain/settings.ts';
+import type { RequireActive, SpeakerMode } from '../domain/settings.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -46,15 +46,21 @@ export type NeutronSection = {
   readonly resyncIntervalSeconds: number;
   readonly reportIntervalSeconds: number;
   readonly rpcTimeoutSeconds: number;
+  readonly portVersion: PortVersionChoice;
 };
+
+/** `ovs-agent`: the version of the Port object that this host's OVS agent reports. */
+export type PortVersionChoice = 'pinned' | 'ovs-agent';
 
 export type AnnounceSection = {
   readonly networks?: readonly string[] | '*' | undefined;
+  readonly external: boolean;
   readonly prefixes: readonly Prefix[];
   readonly deniedPrefixes: readonly Prefix[];
   readonly allowedAddressPairs: boolean;
   readonly deviceOwners: readonly string[];
   readonly vnicTypes: readonly string[];
+  readonly requireActive: RequireActive;
   readonly nextHop: Readonly<Partial<Record<Family, string | undefined>>>;
   readonly communities: readonly string[];
   readonly largeCommunities: readonly string[];

@@ -1,7 +1,7 @@
 /** What an operator configured, ready for use: the composition root hands each part to its room. */
 import { AgentError } from '../lib/errors.ts';
 import type { DecisionSettings, SpeakerSettings } from '../domain/settings.ts';
-import type { ListenAddress, LogLevel } from './config-file.ts';
+import type { ListenAddress, LogLevel, PortVersionChoice } from './config-file.ts';
 
 export type Config = {
   /** The file it came from. */
@@ -34,6 +34,7 @@ export type NeutronConfig = {
   readonly resyncIntervalMs: number;
   readonly reportIntervalMs: number;
   readonly rpcTimeoutMs: number;
+  readonly portVersion: PortVersionChoice;
 };
 
 /** RabbitMQ, as `transport_url` and `[oslo_messaging_rabbit]` describe it. */

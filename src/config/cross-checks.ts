@@ -20,14 +20,16 @@ function sourceProblems({ sources, announce }: ConfigFile): readonly Problem[] {
   const problems: Problem[] = [];
   if (sources.file === undefined && sources.neutron === undefined)
     problems.push({ path: ['sources'], message: 'names no source: write sources.neutron or sources.file' });
-  if (sources.neutron !== undefined && announce.networks === undefined)
+  if (sources.neutron !== undefined && announce.networks === undefined && !announce.external)
     problems.push({
       path: ['announce', 'networks'],
       message:
-        'is missing: with a Neutron source, write the ids of the networks whose ports may be announced. Prefixes alone protect nobody, ' +
+        'is missing: with a Neutron source, write the ids of the networks whose ports may be announced, or announce.external: true. Prefixes alone protect nobody, ' +
         'because tenants choose the addresses of their own networks, and one that overlaps announce.prefixes would be announced. ' +
         '"*" says that no tenant here can make such a network',
     });
+  if (announce.networks === '*' && announce.external)
+    problems.push({ path: ['announce', 'external'], message: 'stands beside networks: "*", which is every network: write one of them' });
   if (sources.neutron?.transportUrl !== undefined && sources.neutron.transportUrlFile !== undefined)
     problems.push({ path: ['sources', 'neutron', 'transportUrlFile'], message: 'stands beside transportUrl: write one of them' });
   return problems;

@@ -21,10 +21,12 @@ export function decisionSettings(file: ConfigFile, host: string, fileSourceName:
   return {
     host,
     networks: announce.networks === '*' ? 'any' : new Set(announce.networks),
+    external: announce.external,
     anyNetworkSources: new Set([fileSourceName]),
     allowedAddressPairs: announce.allowedAddressPairs,
     deviceOwners: announce.deviceOwners,
     vnicTypes: new Set(announce.vnicTypes),
+    requireActive: announce.requireActive,
     prefixes: prefixSet(announce.prefixes),
     deniedPrefixes: prefixSet(announce.deniedPrefixes),
     routeLimit: file.limits.routes,

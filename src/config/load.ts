@@ -110,6 +110,7 @@ function neutronConfig(section: NeutronSection, vnicTypes: readonly string[], co
     resyncIntervalMs: section.resyncIntervalSeconds * 1000,
     reportIntervalMs: section.reportIntervalSeconds * 1000,
     rpcTimeoutMs: section.rpcTimeoutSeconds * 1000,
+    portVersion: section.portVersion,
   };
 }
 

@@ -68,7 +68,13 @@ const neutronSource = z.strictObject({
   reportIntervalSeconds: seconds(1, 600)
     .default(30)
     .meta({ description: "How often the agent reports to Neutron; below half of Neutron's agent_down_time" }),
-  rpcTimeoutSeconds: seconds(1, 600).default(60).meta({ description: 'How long one call to Neutron may take' }),
+  rpcTimeoutSeconds: seconds(1, 600)
+    .default(60)
+    .meta({ description: 'How long one call to Neutron may take; doubled after each that took longer, up to ten times as long' }),
+  portVersion: z.enum(['pinned', 'ovs-agent']).default('pinned').meta({
+    description:
+      "pinned: Port 1.7, which every server can push; ovs-agent: the version of this host's OVS agent, which costs the server no push of its own",
+  }),
 });
 
 const announce = z.strictObject({
@@ -76,8 +82,13 @@ const announce = z.strictObject({
     .union([z.literal('*'), z.array(networkIdField).min(1)], { error: 'must be a list of network ids, or "*"' })
     .optional()
     .meta({
-      description: 'Ids of the networks whose ports may be announced, or "*"; required with a Neutron source, not asked of the file source',
+      description:
+        'Ids of the networks whose ports may be announced, or "*"; with a Neutron source, this or external is required; not asked of the file source',
     }),
+  external: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Also announce ports of every network that Neutron calls external (router:external)' }),
   prefixes: z
     .array(announcedPrefixField)
     .min(1)
@@ -94,6 +105,10 @@ const announce = z.strictObject({
     .min(1)
     .default(['normal', 'direct', 'macvtap', 'virtio-forwarder', 'vdpa'])
     .meta({ description: 'binding:vnic_type values whose ports are announced' }),
+  requireActive: z.enum(['always', 'first', 'never']).default('always').meta({
+    description:
+      'When a port must be ACTIVE: always; first: only until it is announced; never: for mechanism drivers that do not report it',
+  }),
   nextHop: z
     .strictObject({
       ipv4: nextHopField('ipv4').optional().meta({ description: 'self (default in managed mode), or an address' }),

@@ -20,6 +20,10 @@ function announceWarnings({ announce, gobgp, limits, graceSeconds, http, sources
     warnings.push(
       'announce.networks is "*": any tenant network whose addresses overlap announce.prefixes is announced as if it were public',
     );
+  if (announce.requireActive !== 'always')
+    warnings.push(
+      `announce.requireActive is ${announce.requireActive}: a stopped instance keeps its route, here, until its port is moved, unbound or deleted`,
+    );
   const useless = announce.deniedPrefixes.filter(
     (denied) => !announce.prefixes.some((prefix) => contains(prefix, denied) || contains(denied, prefix)),
   );

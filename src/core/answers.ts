@@ -54,7 +54,7 @@ export class Answers {
       peers: await this.peers(),
       routes: { desired: sum('desired'), own: sum('own'), held: sum('held'), rejected: sum('rejected') },
       lastReconcileAgeSeconds: last === undefined ? null : (clock.wallTime().getTime() - last.getTime()) / 1_000,
-      warnings: this.#warnings(),
+      warnings: [...this.#warnings(), ...this.#parts.table.sources().flatMap(({ name }) => [...this.#parts.table.warnings(name).values()])],
     };
   }
 
@@ -73,13 +73,19 @@ export class Answers {
   /** What our row in Neutron shows (`openstack network agent show`); far below its limit of 4,095 characters. */
   configurations(): Readonly<Record<string, unknown>> {
     const { reconciler, table } = this.#parts;
+    const states = new Map(reconciler.sessions.all().map(({ name, state }) => [name, state]));
     return {
       version: this.#identity.version,
       instance_id: this.#identity.instanceId,
       routes: reconciler.ownRoutes().size,
       gobgp: reconciler.state().kind,
       in_sync: table.sources().every(({ inSync }) => inSync),
-      peers: reconciler.settings().speaker.peers.slice(0, 16).map(peerName),
+      peers: Object.fromEntries(
+        reconciler
+          .settings()
+          .speaker.peers.slice(0, 16)
+          .map((peer) => [peerName(peer), states.get(peerName(peer)) ?? 'unknown']),
+      ),
     };
   }
 

@@ -7,20 +7,23 @@
  * - A port of another host is kept only if it was ours, or if it speaks of an address that we announce in doubt.
  * - What is gone stays as a tombstone while it explains a withdrawal, and `TOMBSTONE_MS` longer for `explain`.
  */
-import type { Claim } from '../domain/decision.ts';
+import type { Claim, Restraint } from '../domain/decision.ts';
 import type { PortBinding } from '../domain/port-binding.ts';
 import { hostPrefix, type Prefix } from '../domain/prefix.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { BindingSink, Interest, RemovalCause, Telemetry } from './ports.ts';
+import type { BindingSink, Interest, RemovalCause, SourceWarning, Telemetry } from './ports.ts';
 
 const TOMBSTONE_MS = 10 * 60_000;
+
+/** A snapshot that insists on an older state for this long is believed: Neutron's database was set back. */
+const INSIST_MS = 60_000;
 
 /** What the table knows of one port. `stored`: only from the state store, so nobody has spoken of it in this process. */
 export type PortEntry = {
   readonly source: string;
   readonly state: Claim['state'] | 'stored';
   readonly port: PortBinding;
-  /** When this state began, on the monotonic clock. */
+  /** When this state, its addresses or their place here began, on the monotonic clock. */
   readonly sinceMs: number;
   /** The host routes of the addresses that the port holds. */
   readonly prefixes: readonly Prefix[];
@@ -44,9 +47,13 @@ export class BindingTable {
   readonly #telemetry: Telemetry;
   readonly #onChange: () => void;
   #settings: TableSettings;
+  /** By source and port id (`keyOf`): two sources may know ports of one id. */
   readonly #ports = new Map<string, PortEntry>();
+  /** Older states that snapshots tell, by the same key. */
+  readonly #insisting = new Map<string, { readonly revisionNumber: number; readonly sinceMs: number }>();
   readonly #portsByPrefix = new Map<Prefix, Set<string>>();
   readonly #sources = new Map<string, SourceStatus>();
+  readonly #warnings = new Map<string, Map<SourceWarning, string>>();
   #dirty = new Map<Prefix, number>();
   #doubtedAddresses: readonly string[] = [];
 
@@ -65,7 +72,7 @@ export class BindingTable {
       interest: this.#interest(name),
       replace: (bindings) => this.#replace(name, bindings),
       upsert: (binding) => {
-        this.#upsert(name, binding);
+        this.#upsert(name, binding, false);
         this.#onChange();
       },
       remove: (portId, cause) => {
@@ -73,19 +80,21 @@ export class BindingTable {
         this.#onChange();
       },
       lost: (reason) => this.#lost(name, reason),
+      warn: (warning, text) => this.#warn(name, warning, text),
     };
   }
 
   /** Puts in what the state store held: ids to look up, and what a port was should nobody know it any more. */
   seed(source: string, ports: readonly PortBinding[]): void {
     for (const port of ports) {
-      if (!this.#ports.has(port.portId)) this.#set(this.#entry(source, 'stored', port, []));
+      if (!this.#ports.has(keyOf(source, port.portId))) this.#set(this.#entry(source, 'stored', port, []));
     }
   }
 
   configure(settings: TableSettings): void {
     this.#settings = settings;
-    for (const entry of this.#ports.values()) this.#set({ ...entry, prefixes: this.#prefixesOf(entry.port) });
+    for (const entry of this.#ports.values())
+      this.#set({ ...this.#entry(entry.source, entry.state, entry.port, allPrefixes(entry)), sinceMs: entry.sinceMs });
   }
 
   /** Addresses that are announced in doubt: from now on a push that names one is of interest. */
@@ -141,6 +150,17 @@ export class BindingTable {
     return Math.min(...asked.map(({ snapshotMs }) => snapshotMs));
   }
 
+  /** What an operator has to end, of each source. */
+  warnings(source: string): ReadonlyMap<SourceWarning, string> {
+    return this.#warnings.get(source) ?? new Map();
+  }
+
+  /** Why no new address of a source may be announced. */
+  restraint(source: string): Restraint | undefined {
+    const warnings = this.#warnings.get(source);
+    return (['agent-disabled', 'host-name-twice'] as const).find((restraint) => warnings?.has(restraint));
+  }
+
   /**
    * Forgets tombstones, former addresses and foreign ports that have nothing left to explain.
    * @param isOwn whether a route of ours still holds the prefix
@@ -158,8 +178,12 @@ export class BindingTable {
 
   #interest(source: string): Interest {
     return {
-      hasPort: (portId) => this.#ports.get(portId)?.source === source,
+      hasPort: (portId) => this.#ports.has(keyOf(source, portId)),
       portIds: () => [...this.#ports.values()].filter((entry) => entry.source === source).map(({ port }) => port.portId),
+      port: (portId) => {
+        const entry = this.#ports.get(keyOf(source, portId));
+        return entry?.state === 'present' ? entry.port : undefined;
+      },
       addresses: () => this.#doubtedAddresses,
     };
   }
@@ -168,7 +192,7 @@ export class BindingTable {
     const told = new Set<string>();
     for (const binding of bindings) {
       told.add(binding.portId);
-      this.#upsert(source, binding);
+      this.#upsert(source, binding, true);
     }
     for (const entry of this.#ports.values()) {
       if (entry.source !== source || told.has(entry.port.portId)) continue;
@@ -180,19 +204,34 @@ export class BindingTable {
     this.#onChange();
   }
 
-  #upsert(source: string, port: PortBinding): void {
-    const known = this.#ports.get(port.portId);
-    if (known !== undefined && known.state !== 'stored' && port.revisionNumber < known.port.revisionNumber) {
+  #upsert(source: string, port: PortBinding, isSnapshot: boolean): void {
+    const known = this.#ports.get(keyOf(source, port.portId));
+    if (known !== undefined && isOlder(port, known) && !this.#insists(known, port, isSnapshot)) {
       this.#telemetry.count({ kind: 'bus-message', source, outcome: 'stale' });
+      // It is there at least, and what the last process knew of it is newer.
+      if (known.state === 'stored') this.#enter(known, 'present');
       return;
     }
+    this.#insisting.delete(keyOf(source, port.portId));
     if (known === undefined && !this.#concernsUs(port)) return;
-    this.#set(this.#entry(source, 'present', port, known === undefined ? [] : allPrefixes(known)));
+    const before = known === undefined ? [] : allPrefixes(known);
+    const entry = this.#entry(source, 'present', withKnownNetwork(port, known?.port), before);
+    this.#set(known !== undefined && this.#isSameLife(known, entry) ? { ...entry, sinceMs: known.sinceMs } : entry);
+  }
+
+  /** Whether a snapshot tells an older state again after a while: then it is not a replica that lags. */
+  #insists({ source }: PortEntry, { portId, revisionNumber }: PortBinding, isSnapshot: boolean): boolean {
+    if (!isSnapshot) return false;
+    const key = keyOf(source, portId);
+    const first = this.#insisting.get(key);
+    if (first?.revisionNumber === revisionNumber) return this.#clock.monotonicMs() >= first.sinceMs + INSIST_MS;
+    this.#insisting.set(key, { revisionNumber, sinceMs: this.#clock.monotonicMs() });
+    return false;
   }
 
   #remove(source: string, portId: string, cause: RemovalCause): void {
-    const entry = this.#ports.get(portId);
-    if (entry === undefined || entry.source !== source || entry.state === 'deleted') return;
+    const entry = this.#ports.get(keyOf(source, portId));
+    if (entry === undefined || entry.state === 'deleted') return;
     this.#enter(entry, cause);
   }
 
@@ -201,6 +240,17 @@ export class BindingTable {
     if (status === undefined) return;
     this.#sources.set(source, { ...status, inSync: false, lostReason: reason });
     if (status.inSync || status.lostReason !== reason) this.#telemetry.count({ kind: 'source-lost', source, reason });
+    this.#onChange();
+  }
+
+  #warn(source: string, warning: SourceWarning, text: string | undefined): void {
+    const warnings = this.#warnings.get(source) ?? new Map<SourceWarning, string>();
+    if (warnings.get(warning) === text) return;
+    if (text === undefined) warnings.delete(warning);
+    else warnings.set(warning, text);
+    this.#warnings.set(source, warnings);
+    this.#telemetry.count({ kind: 'source-warning', source, warning, text });
+    for (const entry of this.#ports.values()) if (entry.source === source) for (const prefix of entry.prefixes) this.#markDirty(prefix);
     this.#onChange();
   }
 
@@ -215,31 +265,32 @@ export class BindingTable {
   }
 
   #set(entry: PortEntry): void {
-    const before = this.#ports.get(entry.port.portId);
+    const before = this.#ports.get(keyOf(entry.source, entry.port.portId));
     if (before !== undefined) this.#unindex(before);
-    this.#ports.set(entry.port.portId, entry);
+    this.#ports.set(keyOf(entry.source, entry.port.portId), entry);
     this.#index(entry);
   }
 
   #delete(entry: PortEntry): void {
     this.#unindex(entry);
-    this.#ports.delete(entry.port.portId);
+    this.#ports.delete(keyOf(entry.source, entry.port.portId));
+    this.#insisting.delete(keyOf(entry.source, entry.port.portId));
   }
 
   #index(entry: PortEntry): void {
     for (const prefix of allPrefixes(entry)) {
-      const ids = this.#portsByPrefix.get(prefix);
-      if (ids === undefined) this.#portsByPrefix.set(prefix, new Set([entry.port.portId]));
-      else ids.add(entry.port.portId);
+      const keys = this.#portsByPrefix.get(prefix);
+      if (keys === undefined) this.#portsByPrefix.set(prefix, new Set([keyOf(entry.source, entry.port.portId)]));
+      else keys.add(keyOf(entry.source, entry.port.portId));
       this.#markDirty(prefix);
     }
   }
 
   #unindex(entry: PortEntry): void {
     for (const prefix of allPrefixes(entry)) {
-      const ids = this.#portsByPrefix.get(prefix);
-      ids?.delete(entry.port.portId);
-      if (ids?.size === 0) this.#portsByPrefix.delete(prefix);
+      const keys = this.#portsByPrefix.get(prefix);
+      keys?.delete(keyOf(entry.source, entry.port.portId));
+      if (keys?.size === 0) this.#portsByPrefix.delete(prefix);
       this.#markDirty(prefix);
     }
   }
@@ -258,9 +309,31 @@ export class BindingTable {
     return port.fixedIps.some((address) => this.#doubtedAddresses.includes(address));
   }
 
+  #isSameLife(a: PortEntry, b: PortEntry): boolean {
+    const isSame = a.state === b.state && this.#isLive(a) === this.#isLive(b);
+    return isSame && allPrefixes(a).toString() === allPrefixes(b).toString();
+  }
+
   #isLive({ state, port }: PortEntry): boolean {
     return state === 'stored' || (state === 'present' && port.bindings.some(({ host }) => host === this.#settings.host));
   }
+}
+
+function keyOf(source: string, portId: string): string {
+  return `${source} ${portId}`;
+}
+
+/** A deletion that was confirmed is not undone by the state it deleted. */
+function isOlder(port: PortBinding, known: PortEntry): boolean {
+  return (
+    port.revisionNumber < known.port.revisionNumber || (known.state === 'deleted' && port.revisionNumber === known.port.revisionNumber)
+  );
+}
+
+/** A port never changes its network: what was known of the network once is not forgotten because a message does not say it. */
+function withKnownNetwork(port: PortBinding, known: PortBinding | undefined): PortBinding {
+  if (port.external !== undefined || known?.external === undefined || known.networkId !== port.networkId) return port;
+  return { ...port, external: known.external };
 }
 
 function allPrefixes({ prefixes, formerPrefixes }: PortEntry): readonly Prefix[] {

@@ -21,7 +21,7 @@ export const REASON_TEXTS: Readonly<Record<Reason, string>> = {
   'admin-down': 'the port is administratively down: openstack port set --enable PORT',
   'device-owner': 'the port belongs to none of announce.deviceOwners',
   'vnic-type': 'the vnic_type of the port is none of announce.vnicTypes',
-  network: 'the network of the port is none of announce.networks',
+  network: 'the network of the port is none of announce.networks, nor, with announce.external, known to be external',
   'outside-prefixes': 'the address is in none of announce.prefixes',
   'denied-prefix': 'the address is in one of announce.deniedPrefixes',
   'not-active': 'the port is not ACTIVE: the instance is stopped, or the L2 agent has not wired it',
@@ -30,6 +30,8 @@ export const REASON_TEXTS: Readonly<Record<Reason, string>> = {
   'claimed-elsewhere': 'a newer port of the same network has the address on another host',
   'foreign-route': 'somebody else put a path for the address into this GoBGP, which is not ours to change (gobgp.mode attached)',
   'route-limit': 'limits.routes is reached',
+  'agent-disabled': 'the agent is disabled in Neutron, so it announces no new address: openstack network agent set --enable AGENT',
+  'host-name-twice': 'another agent reports to Neutron under our host name, so no new address is announced: give each host its own name',
   unmentioned: 'no source knows a port with this address',
 };
 

@@ -20,6 +20,8 @@ export interface Interest {
   hasPort(portId: string): boolean;
   /** The ids that `hasPort` knows: those a snapshot has to look up as well. */
   portIds(): readonly string[];
+  /** The last word of this process on a port that is there; undefined for what is gone, and for what only the state store knows. */
+  port(portId: string): PortBinding | undefined;
   /** Addresses that we announce although no source is sure of them any more: a push that names one matters, whatever its port. */
   addresses(): readonly string[];
 }
@@ -37,7 +39,14 @@ export interface BindingSink {
   remove(portId: string, cause: RemovalCause): void;
   /** What we know stays; it is no longer in sync. */
   lost(reason: string): void;
+  /** A condition that an operator has to end, in words that say how; undefined: it is over. */
+  warn(warning: SourceWarning, text: string | undefined): void;
 }
+
+/** `agent-disabled` and `host-name-twice` keep new addresses of the source from being announced. */
+export const SOURCE_WARNINGS = ['agent-disabled', 'host-name-twice', 'slow-clock'] as const;
+
+export type SourceWarning = (typeof SOURCE_WARNINGS)[number];
 
 export interface BindingSource {
   readonly name: string;
@@ -117,9 +126,22 @@ export interface StateStore {
 
 export type BusOutcome = 'applied' | 'foreign' | 'stale' | 'duplicate' | 'malformed' | 'unsupported';
 
+/** What a snapshot showed that no message had told: each is a message that was lost. */
+export const RESYNC_FINDINGS = ['new-port', 'update', 'deletion'] as const;
+
+export type ResyncFinding = (typeof RESYNC_FINDINGS)[number];
+
 export type TelemetryEvent =
   | { readonly kind: 'bus-message'; readonly source: string; readonly outcome: BusOutcome; readonly detail?: string }
-  | { readonly kind: 'bus-call'; readonly method: string; readonly outcome: 'answered' | 'refused' | 'timeout' | 'failed' }
+  | {
+      readonly kind: 'bus-call';
+      readonly method: string;
+      readonly outcome: 'answered' | 'refused' | 'timeout' | 'failed';
+      /** What the other side's error means to us, when it refused. */
+      readonly refusal?: string;
+    }
+  | { readonly kind: 'resync-found'; readonly source: string; readonly found: ResyncFinding; readonly portId: string }
+  | { readonly kind: 'source-warning'; readonly source: string; readonly warning: SourceWarning; readonly text: string | undefined }
   | { readonly kind: 'source-in-sync'; readonly source: string; readonly ports: number }
   | { readonly kind: 'source-lost'; readonly source: string; readonly reason: string }
   | { readonly kind: 'speaker-state'; readonly from: string; readonly to: string; readonly reason: string }

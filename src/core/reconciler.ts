@@ -267,6 +267,7 @@ export class Reconciler {
       nowMs: this.#clock.monotonicMs(),
       inSyncOnce: this.#table.inSyncOnce(),
       snapshotMs: (source) => this.#table.snapshotMs(source),
+      restraint: (source) => this.#table.restraint(source),
     };
     return this.decisions.evaluate(prefixes, world, (prefix) => this.#facts(prefix));
   }

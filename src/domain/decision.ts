@@ -3,7 +3,7 @@
  * No clock, no socket, no log: time is a value. What is not here: who tells us (core/binding-table.ts), what to do about it (domain/plan.ts).
  */
 import { activeBinding, type HostBinding, hasInactiveBindingElsewhere, type PortBinding } from './port-binding.ts';
-import { familyOf, type Prefix } from './prefix.ts';
+import { familyOf, hostPrefix, type Prefix } from './prefix.ts';
 import { type Route, type Shape, shapeOf } from './route.ts';
 import type { DecisionSettings, GraceMs } from './settings.ts';
 
@@ -28,10 +28,15 @@ export const REASONS = [
   'claimed-elsewhere',
   'foreign-route',
   'route-limit',
+  'agent-disabled',
+  'host-name-twice',
   'unmentioned',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];
+
+/** Why a source's ports get no new address announced; what is ours already stays. */
+export type Restraint = Extract<Reason, 'agent-disabled' | 'host-name-twice'>;
 
 /** What one port has to do with one prefix. */
 export type Claim = {
@@ -63,6 +68,8 @@ export type PrefixFacts = {
   readonly isHeld: boolean;
   /** Whether an unmarked local path holds the prefix in GoBGP. */
   readonly foreign: boolean;
+  /** The port by which the address was announced last; absent: none was in this process. */
+  readonly spokesman?: string;
   readonly since: readonly Since[];
 };
 
@@ -74,6 +81,7 @@ export type World = {
   readonly inSyncOnce: boolean;
   /** When the last complete snapshot of a source was taken; without a name: the oldest of all sources' last ones. -Infinity: never. */
   readonly snapshotMs: (source?: string) => number;
+  readonly restraint: (source: string) => Restraint | undefined;
 };
 
 export type Decision = {
@@ -115,10 +123,10 @@ const CHECKS: readonly (readonly [Reason, (claim: Claim, context: Context) => bo
   ['admin-down', ({ port }) => port.adminStateUp],
   ['device-owner', ({ port }, { settings }) => settings.deviceOwners.some((pattern) => matches(pattern, port.deviceOwner))],
   ['vnic-type', (_, { active, settings }) => settings.vnicTypes.has(active?.vnicType ?? '')],
-  ['network', (claim, { settings }) => isNetworkOurs(claim, settings)],
+  ['network', (claim, { isOwn, settings }) => isNetworkOurs(claim, settings) ?? isOwn],
   ['outside-prefixes', (_, { prefix, settings }) => settings.prefixes.covers(prefix)],
   ['denied-prefix', (_, { prefix, settings }) => !settings.deniedPrefixes.covers(prefix)],
-  ['not-active', ({ port }, { settings }) => port.status === 'ACTIVE' || isMigrating(port, settings)],
+  ['not-active', ({ port }, { isOwn, settings }) => isActiveEnough(port, isOwn, settings) || isMigrating(port, settings)],
   ['no-next-hop', (_, { prefix, settings }) => settings.attributes[familyOf(prefix)] !== undefined],
 ];
 
@@ -132,8 +140,9 @@ function judge(claim: Claim, prefix: Prefix, isOwn: boolean, settings: DecisionS
 export function decide(facts: PrefixFacts, world: World): Evaluation {
   const { prefix, own } = facts;
   const { settings } = world;
-  const claims = facts.claims.filter((claim) => speaksOfOurAddresses(claim, settings));
-  if (claims.length === 0) return own === undefined ? { since: [] } : decideUnmentioned(facts, own, world);
+  const speaking = facts.claims.filter((claim) => speaksOfOurAddresses(claim, facts, settings));
+  if (speaking.length === 0 && own !== undefined) return decideUnmentioned(facts, own, world);
+  const claims = speaking.length === 0 ? facts.claims : speaking;
 
   const judged = claims.map((claim) => standing(claim, facts, world));
   const since = judged.flatMap(({ since: one }) => (one === undefined ? [] : [one]));
@@ -142,11 +151,17 @@ export function decide(facts: PrefixFacts, world: World): Evaluation {
   const { claim } = best;
   const reject = (reason: Reason): Evaluation => ({ decision: { prefix, set: 'rejected', reason, claim }, since });
 
-  if (best.shape === undefined) return reject(best.reason ?? 'unmentioned');
+  if (best.shape === undefined) {
+    // Who gave the address up may have been told before who has it now: that is known when every source was in sync.
+    if (own !== undefined && !world.inSyncOnce && claims.every(hasGivenUp)) return decideUnmentioned(facts, own, world);
+    return reject(best.reason ?? 'unmentioned');
+  }
   if (isDoubt(best.reason) && claims.some((other) => isNewerElsewhere(other, claim, settings))) return reject('claimed-elsewhere');
   if (facts.foreign && settings.mode === 'attached') return reject('foreign-route');
   const attributes = settings.attributes[familyOf(prefix)]?.[best.shape];
   if (attributes === undefined) return reject('no-next-hop');
+  const restraint = own === undefined ? world.restraint(claim.source) : undefined;
+  if (restraint !== undefined) return reject(restraint);
   return {
     decision: {
       prefix,
@@ -229,12 +244,20 @@ function graceRow(reason: Reason, { state, port }: Claim, settings: DecisionSett
 
 /** Passing before in a grace before rejected; then the newer port, then the port id. Among rejected ones the one that came furthest. */
 function byPrecedence(a: Standing, b: Standing): number {
-  return rank(a) - rank(b) || compare(b.claim.port.updatedAt, a.claim.port.updatedAt) || compare(a.claim.port.portId, b.claim.port.portId);
+  return (
+    rank(a) - rank(b) ||
+    (rank(a) === 2 ? furthest(b) - furthest(a) : 0) ||
+    compare(b.claim.port.updatedAt, a.claim.port.updatedAt) ||
+    compare(a.claim.port.portId, b.claim.port.portId)
+  );
 }
 
-function rank({ reason, shape }: Standing): number {
-  if (reason === undefined) return 0;
-  return (shape === undefined ? 1_000 : 100) - REASONS.indexOf(reason);
+function rank({ reason, shape }: Standing): 0 | 1 | 2 {
+  return reason === undefined ? 0 : shape === undefined ? 2 : 1;
+}
+
+function furthest({ reason }: Standing): number {
+  return reason === undefined ? REASONS.length : REASONS.indexOf(reason);
 }
 
 function compare(a: string, b: string): number {
@@ -257,9 +280,16 @@ function isNewerElsewhere(other: Claim, ours: Claim, settings: DecisionSettings)
   );
 }
 
-/** A port on another host in a network that is not ours to announce speaks of another address space. */
-function speaksOfOurAddresses(claim: Claim, settings: DecisionSettings): boolean {
-  return claim.state !== 'present' || isNetworkOurs(claim, settings) || !isBoundElsewhere(claim.port, settings);
+/**
+ * A port in a network that is not ours to announce speaks of another address space, wherever it is and whatever became of
+ * it: a tenant may give any address to a port. Only the port that the address was announced by keeps its voice.
+ */
+function speaksOfOurAddresses(claim: Claim, { spokesman }: PrefixFacts, settings: DecisionSettings): boolean {
+  return claim.port.portId === spokesman || (isNetworkOurs(claim, settings) ?? !isBoundElsewhere(claim.port, settings));
+}
+
+function hasGivenUp({ state, holds }: Claim): boolean {
+  return !holds || state === 'deleted';
 }
 
 function isBoundElsewhere(port: PortBinding, settings: DecisionSettings): boolean {
@@ -267,8 +297,25 @@ function isBoundElsewhere(port: PortBinding, settings: DecisionSettings): boolea
   return active !== undefined && active.host !== settings.host;
 }
 
-function isNetworkOurs({ source, port }: Claim, { networks, anyNetworkSources }: DecisionSettings): boolean {
-  return networks === 'any' || anyNetworkSources.has(source) || networks.has(port.networkId);
+/** Undefined: not known yet, which neither announces nor withdraws. */
+function isNetworkOurs({ source, port }: Claim, { networks, external, anyNetworkSources }: DecisionSettings): boolean | undefined {
+  if (networks === 'any' || anyNetworkSources.has(source) || networks.has(port.networkId)) return true;
+  return external ? port.external : false;
+}
+
+/** Whether a source has to find out if the port's network is external: with it, an address of the port might be announced. */
+export function hangsOnNetwork(port: PortBinding, settings: DecisionSettings): boolean {
+  const { networks, external, allowedAddressPairs } = settings;
+  if (!external || networks === 'any' || networks.has(port.networkId)) return false;
+  const addresses = allowedAddressPairs ? [...port.fixedIps, ...port.allowedAddressPairs] : port.fixedIps;
+  return addresses.some((address) => {
+    const prefix = hostPrefix(address);
+    return prefix !== undefined && isAllowed(prefix, settings);
+  });
+}
+
+function isActiveEnough({ status }: PortBinding, isOwn: boolean, { requireActive }: DecisionSettings): boolean {
+  return status === 'ACTIVE' || requireActive === 'never' || (requireActive === 'first' && isOwn);
 }
 
 function isAllowed(prefix: Prefix, { prefixes, deniedPrefixes }: DecisionSettings): boolean {

@@ -13,6 +13,8 @@ export type PortBinding = {
   /** `compute:nova`, `network:dhcp`, ... or empty. */
   readonly deviceOwner: string;
   readonly networkId: string;
+  /** Whether the network is external (`router:external`); absent: not asked, or not answered yet. The port object does not say it. */
+  readonly external?: boolean;
   /** Plain addresses. */
   readonly fixedIps: readonly string[];
   /** Addresses or prefixes, as Neutron holds them. */

@@ -8,12 +8,15 @@ export type DecisionSettings = {
   readonly host: string;
   /** Ids of the networks whose ports may be announced, or any network. */
   readonly networks: ReadonlySet<string> | 'any';
+  /** Whether ports of networks that the source calls external (`PortBinding.external`) may be announced too. */
+  readonly external: boolean;
   /** Names of sources whose ports are announced whatever their network (the file source). */
   readonly anyNetworkSources: ReadonlySet<string>;
   readonly allowedAddressPairs: boolean;
   /** Exact values, or a beginning followed by `*`: `compute:*`. */
   readonly deviceOwners: readonly string[];
   readonly vnicTypes: ReadonlySet<string>;
+  readonly requireActive: RequireActive;
   readonly prefixes: PrefixSet;
   readonly deniedPrefixes: PrefixSet;
   /** The most routes that are ever desired at once. */
@@ -26,6 +29,12 @@ export type DecisionSettings = {
   /** Large communities that mark a route as ours: the present marker first, then former ones. */
   readonly markers: readonly [string, ...string[]];
 };
+
+/**
+ * When a port's status has to be ACTIVE: `always`; `first`: until the address is ours, and not any more from then on; `never`.
+ * The latter two are for mechanism drivers that do not report it.
+ */
+export type RequireActive = 'always' | 'first' | 'never';
 
 /** How long a rejected address stays announced, by the row of the grace table (docs/design.md part 5). Milliseconds. */
 export type GraceMs = {

@@ -16,6 +16,11 @@ export class Alarms<Name extends string> {
     this.#rearm.abort();
   }
 
+  /** Sets an alarm `delayMs` from now, unless one of that name is due before. */
+  within(name: Name, delayMs: number): void {
+    if ((this.#times.get(name) ?? Number.POSITIVE_INFINITY) > this.#clock.monotonicMs() + delayMs) this.in(name, delayMs);
+  }
+
   /** Resolves when an alarm is due, or `signal` aborts; every alarm that is due is over then. */
   async next(signal: AbortSignal): Promise<void> {
     const interrupt = (): void => this.#rearm.abort();

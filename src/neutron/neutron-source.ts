@@ -3,6 +3,7 @@
  * reports itself; it changes nothing in Neutron and declares nothing that others share but the fanout exchange of its pushes.
  */
 import type { BindingSink, BindingSource, Telemetry } from '../core/ports.ts';
+import type { PortBinding } from '../domain/port-binding.ts';
 import { type Backoff, exponentialBackoff } from '../lib/backoff.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { AgentError, codeOf, messageOf } from '../lib/errors.ts';
@@ -13,10 +14,16 @@ import { keepConnected, type ReconnectSettings } from '../oslo/keep-connected.ts
 import { openRpcClient } from '../oslo/rpc-client.ts';
 import { Alarms } from './alarms.ts';
 import { Deletions } from './deletions.ts';
+import { type AgentRow, decodeAgent } from './agent-object.ts';
 import { type LookedUp, readLookUp } from './look-up.ts';
+import { LostMessages } from './lost-messages.ts';
+import { Networks } from './networks.ts';
+import { OwnRow } from './own-row.ts';
+import { isServed, offeredVersion, OVS_AGENT_TYPE, PINNED_PORT_VERSION } from './port-version.ts';
 import { PushIntake } from './push-intake.ts';
-import { Registration } from './registration.ts';
-import { PORT_VERSION, type ServerApi, serverApi } from './server-api.ts';
+import { isLasting, refusalOf } from './refusal.ts';
+import { AGENT_TYPE, Registration, type ReportOutcome } from './registration.ts';
+import { type ServerApi, serverApi } from './server-api.ts';
 import { takeSnapshot } from './snapshot.ts';
 
 export type NeutronSettings = {
@@ -36,9 +43,12 @@ export type NeutronSettings = {
    * (VERSIONS_TTL), and push nothing to it until then.
    */
   readonly secondSnapshotMs: number;
+  /** The first timeout of a call; it doubles with each that timed out. */
   readonly callTimeoutMs: number;
   /** How long a look-up may take before a port that was told as deleted counts as gone, unconfirmed. */
   readonly deletionAnswerMs: number;
+  /** `pinned`: Port 1.7. `ovs-agent`: what this host's OVS agent reports, when the server serves it. */
+  readonly portVersion: 'pinned' | 'ovs-agent';
 };
 
 /** Everything but who and where. */
@@ -50,6 +60,7 @@ export const NEUTRON_DEFAULTS: Omit<NeutronSettings, 'broker' | 'host' | 'vnicTy
   secondSnapshotMs: 65_000,
   callTimeoutMs: 60_000,
   deletionAnswerMs: 1_000,
+  portVersion: 'pinned',
 };
 
 /** oslo.messaging's is 60 s; ours notices a dead broker sooner. */
@@ -62,8 +73,10 @@ export type NeutronOptions = {
   readonly clock: Clock;
   readonly log: Log;
   readonly telemetry: Telemetry;
-  /** What the agent's row in Neutron shows. */
+  /** What the agent's row in Neutron shows; its `instance_id` tells two agents of one host name apart. */
   readonly configurations: () => Readonly<Record<string, unknown>>;
+  /** Whether Neutron has to be asked if the port's network is external, before the port is told. Read anew for each port. */
+  readonly hangsOnNetwork: (port: PortBinding) => boolean;
 };
 
 /** Fanout topics on which the servers themselves listen (neutron_lib/agent/topics.py). */
@@ -75,12 +88,22 @@ const INTERVALS_UNTIL_DOWN = 2.5;
 /** Whether a server answers at all. */
 const ALIVE_TIMEOUT_MS = 10_000;
 
+/** After a push that could not be taken for what it says. */
+const NEEDED_SNAPSHOT_MS = 10_000;
+
+const SLOW_CLOCK =
+  'Neutron ignores our reports because their time is before the start of its server: the clock of this host is slow, and the agent looks dead';
+
 export class NeutronSource implements BindingSource {
   readonly name = 'neutron';
   readonly #settings: NeutronSettings;
   readonly #options: NeutronOptions;
   readonly #snapshots: Alarms<'asked' | 'periodic' | 'registered' | 'retry'>;
+  readonly #networks: Networks;
   #api: ServerApi | undefined;
+  #portVersion = PINNED_PORT_VERSION;
+  /** Versions that the server refused to make. */
+  readonly #refusedVersions = new Set<string>();
   /** Until the first snapshot of this process. */
   #starting = true;
 
@@ -88,6 +111,12 @@ export class NeutronSource implements BindingSource {
     this.#settings = settings;
     this.#options = options;
     this.#snapshots = new Alarms(options.clock);
+    this.#networks = new Networks({
+      clock: options.clock,
+      log: options.log,
+      matters: options.hangsOnNetwork,
+      ask: (id) => this.#server().isNetworkExternal(id, settings.host),
+    });
   }
 
   resync(): void {
@@ -95,7 +124,10 @@ export class NeutronSource implements BindingSource {
   }
 
   async run(sink: BindingSink, signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#options;
+    const { clock, log, telemetry, configurations } = this.#options;
+    const { host } = this.#settings;
+    const lostMessages = new LostMessages({ source: this.name, host, interest: sink.interest, telemetry, clock });
+    const ownRow = new OwnRow({ sink, instanceId: configurations()['instance_id'] });
     const deletions = new Deletions({
       sink,
       clock,
@@ -109,12 +141,13 @@ export class NeutronSource implements BindingSource {
         reconnect: this.#settings.reconnect,
         clock,
         log,
-        session: (connection, healthy, sessionSignal) => this.#session(connection, { sink, deletions, healthy }, sessionSignal),
+        session: (connection, healthy, sessionSignal) =>
+          this.#session(connection, { sink, deletions, lostMessages, ownRow, healthy }, sessionSignal),
         failed: (error) => sink.lost(messageOf(error)),
       },
       signal,
     );
-    await Promise.all([connected, deletions.run(signal)]);
+    await Promise.all([connected, deletions.run(signal), lostMessages.run(signal)]);
   }
 
   /** One session: from a connection to the loss of anything that it needs. */
@@ -141,8 +174,9 @@ export class NeutronSource implements BindingSource {
   }
 
   /** The handshake, in an order that leaves no gap: listen first, then register, then look. */
-  async #work(connection: BrokerConnection, { sink, deletions, healthy }: SessionParts, end: Ending, signal: AbortSignal): Promise<void> {
-    const { host, controlExchange, reportIntervalMs } = this.#settings;
+  async #work(connection: BrokerConnection, parts: SessionParts, end: Ending, signal: AbortSignal): Promise<void> {
+    const { sink, deletions, lostMessages } = parts;
+    const { host, controlExchange, reportIntervalMs, callTimeoutMs } = this.#settings;
     const { clock, log, telemetry, configurations } = this.#options;
     if (!(await exchangeExists(connection, controlExchange)))
       throw new AgentError(
@@ -154,12 +188,24 @@ export class NeutronSource implements BindingSource {
     const queueHost = host.slice(0, 150);
     const client = await openRpcClient(connection, { queuePrefix: `reply_bgp.${queueHost}`, clock });
     void client.lost.then(end.at);
-    const api = serverApi(client, { controlExchange, telemetry, signal });
+    const api = serverApi(client, { controlExchange, clock, telemetry, signal, timeoutMs: callTimeoutMs });
     await this.#serverAnswers(api, sink, signal);
 
-    const intake = new PushIntake({ source: this.name, host, sink, deletions, telemetry });
+    if (this.#settings.portVersion === 'ovs-agent') await this.#followVersion(api, await this.#agentRows(api), sink);
+    const portVersion = this.#portVersion;
+    const intake = new PushIntake({
+      source: this.name,
+      host,
+      sink,
+      deletions,
+      telemetry,
+      lostMessages,
+      networks: this.#networks,
+      needsSnapshot: () => this.#snapshots.within('retry', NEEDED_SNAPSHOT_MS),
+      signal,
+    });
     const subscription = await subscribeFanout(connection, {
-      topic: `neutron-vo-Port-${PORT_VERSION}`,
+      topic: `neutron-vo-Port-${portVersion}`,
       queuePrefix: `bgp-agent.${queueHost}.vo-port`,
       serverTopics: SERVER_TOPICS,
       wants: (body) => intake.wants(body),
@@ -168,15 +214,19 @@ export class NeutronSource implements BindingSource {
     });
     void subscription.lost.then(end.at);
 
-    const registration = new Registration({ host, reportIntervalMs, clock, log, configurations, isStarting: () => this.#starting });
-    if ((await registration.report(api)) === 'registered') this.#snapshots.in('registered', this.#settings.secondSnapshotMs);
+    const isStarting = (): boolean => this.#starting;
+    const registration = new Registration({ host, reportIntervalMs, portVersion, clock, log, configurations, isStarting });
+    this.#reported(await registration.report(api), sink);
     this.#api = api;
     this.resync();
     deletions.askNow();
-    await Promise.all([
-      this.#reportLoop(api, registration, sink, signal),
-      this.#snapshotLoop(api, intake, { sink, deletions, healthy }, signal),
-    ]);
+    await Promise.all([this.#reportLoop(api, registration, parts, signal), this.#snapshotLoop(api, intake, parts, signal)]);
+  }
+
+  /** What follows from a report, whatever came before. */
+  #reported(outcome: ReportOutcome, sink: BindingSink): void {
+    if (outcome === 'registered') this.#snapshots.in('registered', this.#settings.secondSnapshotMs);
+    if (outcome !== 'failed') sink.warn('slow-clock', outcome === 'ignored' ? SLOW_CLOCK : undefined);
   }
 
   /** Waits until a server answers: one that only left its queues behind must not be waited for in every later call. */
@@ -195,12 +245,16 @@ export class NeutronSource implements BindingSource {
     }
   }
 
-  async #reportLoop(api: ServerApi, registration: Registration, sink: BindingSink, signal: AbortSignal): Promise<void> {
+  async #reportLoop(api: ServerApi, registration: Registration, parts: SessionParts, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
+    const { sink } = parts;
     let answeredMs = clock.monotonicMs();
     let failing = false;
     for (;;) {
       await sleep(clock, this.#settings.reportIntervalMs, signal);
+      if (signal.aborted) return;
+      // Before the report: whoever else reports under our name has written the row since our last one.
+      await this.#lookAtRows(api, parts);
       if (signal.aborted) return;
       const outcome = await registration.report(api);
       if (signal.aborted) return;
@@ -210,28 +264,95 @@ export class NeutronSource implements BindingSource {
         failing = true;
         continue;
       }
-      if (outcome === 'registered') this.#snapshots.in('registered', this.#settings.secondSnapshotMs);
+      this.#reported(outcome, sink);
       if (outcome === 'registered' || failing) this.resync();
       answeredMs = clock.monotonicMs();
       failing = false;
     }
   }
 
-  async #snapshotLoop(api: ServerApi, intake: PushIntake, { sink, healthy }: SessionParts, signal: AbortSignal): Promise<void> {
+  /** Looks at the rows of this host's agents; when they cannot be read, what was known of them stays. */
+  async #lookAtRows(api: ServerApi, { sink, ownRow }: SessionParts): Promise<void> {
     const { log } = this.#options;
+    const wasDisabled = ownRow.isDisabled;
+    try {
+      const rows = await this.#agentRows(api);
+      ownRow.readBetweenReports(ownRowOf(rows));
+      const version = this.#portVersion;
+      if (this.#settings.portVersion === 'ovs-agent') await this.#followVersion(api, rows, sink);
+      if (this.#portVersion !== version)
+        throw new AgentError('port-version-changed', 'retryable', `this host's OVS agent has changed to Port ${this.#portVersion}`);
+    } catch (error) {
+      if (codeOf(error) === 'port-version-changed') throw error;
+      log.warn({ code: codeOf(error), error: messageOf(error) }, 'the rows of agents could not be read');
+    }
+    if (ownRow.isDisabled === wasDisabled) return;
+    // The servers stop pushing to a disabled agent, and begin again up to a minute after it was enabled.
+    this.resync();
+    if (!ownRow.isDisabled) this.#snapshots.in('registered', this.#settings.secondSnapshotMs);
+  }
+
+  /** @throws what may pass; a server that will never tell says that nobody disabled us */
+  async #readOwnRow(api: ServerApi, ownRow: OwnRow): Promise<void> {
+    try {
+      ownRow.read(ownRowOf(await this.#agentRows(api)));
+    } catch (error) {
+      if (!isLasting(refusalOf(error))) throw error;
+      this.#options.log.error({ error: messageOf(error) }, 'Neutron does not tell whether this agent is disabled');
+      ownRow.read(undefined);
+    }
+  }
+
+  /** The rows of our agent and, if it is followed, the OVS agent of this host. */
+  async #agentRows(api: ServerApi): Promise<readonly AgentRow[]> {
+    const { host, portVersion } = this.#settings;
+    const types = portVersion === 'ovs-agent' ? [AGENT_TYPE, OVS_AGENT_TYPE] : [AGENT_TYPE];
+    return (await api.pullAgents(host, types)).flatMap((primitive) => {
+      const row = decodeAgent(primitive);
+      if (row.ok) return row.value.host === host ? [row.value] : [];
+      this.#options.telemetry.count({ kind: 'bus-message', source: this.name, outcome: 'malformed', detail: row.reason });
+      return [];
+    });
+  }
+
+  /** Changes to the version of the OVS agent, if the server shows that it has it. */
+  async #followVersion(api: ServerApi, rows: readonly AgentRow[], sink: BindingSink): Promise<void> {
+    const { host } = this.#settings;
+    const version = offeredVersion(rows);
+    if (version === undefined || version === this.#portVersion || this.#refusedVersions.has(version)) return;
+    const ids = version === PINNED_PORT_VERSION ? [] : [...sink.interest.portIds(), ...(await api.listPortIds(host, 'normal'))];
+    try {
+      const isSafe =
+        version === PINNED_PORT_VERSION || (ids.length > 0 && isServed(await api.pullPorts(ids.slice(0, 10), version), version));
+      if (!isSafe) return;
+    } catch (error) {
+      if (refusalOf(error) !== 'unsupported-version') throw error;
+      this.#refusedVersions.add(version);
+      this.#options.log.warn({ version }, 'the OVS agent of this host reports a version of Port that the server does not have');
+      return;
+    }
+    this.#options.log.info({ version, before: this.#portVersion }, 'version of Port');
+    this.#portVersion = version;
+  }
+
+  async #snapshotLoop(api: ServerApi, intake: PushIntake, parts: SessionParts, signal: AbortSignal): Promise<void> {
+    const { log } = this.#options;
+    const { sink, healthy, ownRow } = parts;
     const freshBackoff = (): Backoff => exponentialBackoff({ firstMs: 1_000, capMs: 30_000 });
     let backoff = freshBackoff();
     for (await this.#snapshots.next(signal); !signal.aborted; await this.#snapshots.next(signal)) {
       try {
-        await this.#snapshot(api, intake, sink);
+        await this.#snapshot(api, intake, parts);
         healthy();
         backoff = freshBackoff();
         this.#starting = false;
-        this.#snapshots.in('periodic', this.#settings.resyncIntervalMs * (0.8 + 0.4 * Math.random()));
+        this.#snapshots.in('periodic', this.#untilNextSnapshot(ownRow.isDisabled));
+        if (await this.#networks.refresh(sink.interest.portIds().flatMap((id) => sink.interest.port(id) ?? []))) this.resync();
       } catch (error) {
         if (signal.aborted) return;
         intake.snapshotFails();
-        log.warn({ code: codeOf(error), error: messageOf(error) }, 'snapshot failed');
+        const level = isLasting(refusalOf(error)) ? 'error' : 'warn';
+        log[level]({ code: codeOf(error), error: messageOf(error), refusal: refusalOf(error) }, 'snapshot failed');
         if (!intake.inSync) sink.lost(messageOf(error));
         this.#snapshots.in('retry', backoff.delayMs);
         backoff = backoff.next();
@@ -239,13 +360,22 @@ export class NeutronSource implements BindingSource {
     }
   }
 
-  async #snapshot(api: ServerApi, intake: PushIntake, sink: BindingSink): Promise<void> {
-    const { host, vnicTypes, callTimeoutMs } = this.#settings;
+  /** Servers may stop pushing to an agent that is disabled: it looks for itself, as often as it reports. */
+  #untilNextSnapshot(isDisabled: boolean): number {
+    const { resyncIntervalMs, reportIntervalMs } = this.#settings;
+    if (isDisabled) return Math.min(reportIntervalMs, resyncIntervalMs);
+    return resyncIntervalMs * (0.8 + 0.4 * Math.random());
+  }
+
+  async #snapshot(api: ServerApi, intake: PushIntake, { sink, ownRow }: SessionParts): Promise<void> {
+    const { host, vnicTypes } = this.#settings;
+    // Nothing new is told before it is known whether an operator has disabled us.
+    if (!ownRow.isKnown) await this.#readOwnRow(api, ownRow);
     intake.snapshotBegins();
     const { ports, unknown } = await takeSnapshot({
       listIds: async () => {
         const ids: string[] = [];
-        for (const vnicType of vnicTypes) ids.push(...(await api.listPortIds(host, vnicType, callTimeoutMs)));
+        for (const vnicType of vnicTypes) ids.push(...(await api.listPortIds(host, vnicType)));
         return ids;
       },
       lookUp: (ids) => this.#lookUp(ids),
@@ -265,12 +395,27 @@ export class NeutronSource implements BindingSource {
   }
 
   async #lookUp(ids: readonly string[]): Promise<LookedUp> {
-    if (this.#api === undefined) throw new AgentError('neutron-away', 'retryable', 'there is no Neutron server to ask');
-    const answer = readLookUp(ids, await this.#api.pullPorts(ids, this.#settings.callTimeoutMs));
+    const answer = readLookUp(ids, await this.#server().pullPorts(ids, this.#portVersion));
     for (const reason of answer.reasons)
       this.#options.telemetry.count({ kind: 'bus-message', source: this.name, outcome: 'malformed', detail: reason });
-    return answer;
+    const found = await this.#networks.complete(answer.found.values());
+    return { ...answer, found: new Map(found.map((port) => [port.portId, port])) };
+  }
+
+  #server(): ServerApi {
+    if (this.#api === undefined) throw new AgentError('neutron-away', 'retryable', 'there is no Neutron server to ask');
+    return this.#api;
   }
 }
 
-type SessionParts = { readonly sink: BindingSink; readonly deletions: Deletions; readonly healthy: () => void };
+type SessionParts = {
+  readonly sink: BindingSink;
+  readonly deletions: Deletions;
+  readonly lostMessages: LostMessages;
+  readonly ownRow: OwnRow;
+  readonly healthy: () => void;
+};
+
+function ownRowOf(rows: readonly AgentRow[]): AgentRow | undefined {
+  return rows.find(({ agentType }) => agentType === AGENT_TYPE);
+}

@@ -7,8 +7,13 @@ import type { BindingSink, BusOutcome, Telemetry } from '../core/ports.ts';
 import type { PortBinding } from '../domain/port-binding.ts';
 import type { Cast } from '../oslo/fanout.ts';
 import type { Deletions } from './deletions.ts';
+import type { LostMessages } from './lost-messages.ts';
+import type { Networks } from './networks.ts';
 import { decodePush, type PortPush } from './push.ts';
 import { relevanceFor } from './relevance.ts';
+
+/** How many ports may wait to be known as one of an external network, or not. */
+const MAX_WAITING = 1_000;
 
 /** Beyond it pushes are forgotten, and another snapshot has to make up for them. */
 const MAX_KEPT = 50_000;
@@ -19,6 +24,12 @@ export type IntakeOptions = {
   readonly sink: BindingSink;
   readonly deletions: Deletions;
   readonly telemetry: Telemetry;
+  readonly networks: Networks;
+  readonly lostMessages: LostMessages;
+  /** Told when a push cannot be taken for what it says, and a snapshot has to make up for it. */
+  readonly needsSnapshot: () => void;
+  /** Aborted when the session is over: what still waits then is told by nobody. */
+  readonly signal: AbortSignal;
 };
 
 /** The pushes of one session. */
@@ -30,10 +41,17 @@ export class PushIntake {
   #kept: Map<string, PortBinding> | undefined = new Map();
   #deleted = new Set<string>();
   #overflowed = false;
+  /** The newest state of each port whose network is being asked for. */
+  readonly #waiting = new Map<string, PortBinding>();
 
   constructor(options: IntakeOptions) {
     this.#options = options;
-    this.#relevance = relevanceFor(options.host, options.sink.interest);
+    const { interest } = options.sink;
+    // What becomes of a port that waits matters as if it were held: it may have moved away when the answer comes.
+    this.#relevance = relevanceFor(options.host, {
+      hasPort: (id) => this.#waiting.has(id) || interest.hasPort(id),
+      addresses: () => interest.addresses(),
+    });
   }
 
   /** Whether the session has had its first snapshot. */
@@ -71,10 +89,12 @@ export class PushIntake {
    * @returns false when pushes had to be forgotten
    */
   snapshotEnds(ports: readonly PortBinding[]): boolean {
-    const { sink, deletions } = this.#options;
+    const { sink, deletions, lostMessages } = this.#options;
     const kept = this.#kept ?? new Map<string, PortBinding>();
+    if (this.#inSync) lostMessages.suspect(ports, kept, (id) => deletions.covers(id));
+    this.#waiting.clear();
     sink.replace(ports);
-    for (const port of kept.values()) if (this.#relevance.concerns(port) && !deletions.covers(port.portId)) sink.upsert(port);
+    for (const port of kept.values()) if (this.#relevance.concerns(port) && !deletions.covers(port.portId)) this.#tell(port);
     const complete = !this.#overflowed;
     this.#inSync = true;
     this.#stopKeeping();
@@ -105,7 +125,8 @@ export class PushIntake {
   }
 
   #takeUpdated(port: PortBinding): void {
-    const { sink, deletions } = this.#options;
+    const { sink, deletions, lostMessages } = this.#options;
+    lostMessages.told(port.portId, port.revisionNumber);
     if (deletions.covers(port.portId)) {
       deletions.contradicted(port.portId);
       return this.#count('applied');
@@ -113,17 +134,48 @@ export class PushIntake {
     this.#keep(port);
     // A port that is new to us waits for the first snapshot: until then nothing new is told.
     const atOnce = sink.interest.hasPort(port.portId) || (this.#inSync && this.#relevance.concerns(port));
-    if (atOnce) sink.upsert(port);
+    if (atOnce) this.#tell(port);
     this.#count(atOnce || this.#relevance.concerns(port) ? 'applied' : 'foreign');
   }
 
   #takeDeleted(portId: string): void {
-    const { sink, deletions } = this.#options;
+    const { sink, deletions, lostMessages } = this.#options;
+    lostMessages.told(portId, Number.POSITIVE_INFINITY);
     this.#kept?.delete(portId);
     if (this.#kept !== undefined && this.#deleted.size < MAX_KEPT) this.#deleted.add(portId);
-    if (!sink.interest.hasPort(portId) && !deletions.covers(portId)) return this.#count('foreign');
+    const waited = this.#waiting.delete(portId);
+    if (!waited && !sink.interest.hasPort(portId) && !deletions.covers(portId)) return this.#count('foreign');
     deletions.told(portId);
     this.#count('applied');
+  }
+
+  /** Tells a port when it is known whether its network is external, if that matters. Orders for a port that we hold do not wait. */
+  #tell(port: PortBinding): void {
+    const { sink, networks, needsSnapshot } = this.#options;
+    const whole = networks.completed(port);
+    const waiting = this.#waiting.get(port.portId);
+    if (whole !== undefined) {
+      if (waiting !== undefined && waiting.revisionNumber <= port.revisionNumber) this.#waiting.delete(port.portId);
+      return sink.upsert(whole);
+    }
+    if (sink.interest.hasPort(port.portId)) sink.upsert(port);
+    if (waiting !== undefined && waiting.revisionNumber > port.revisionNumber) return;
+    if (waiting === undefined && this.#waiting.size >= MAX_WAITING) return needsSnapshot();
+    this.#waiting.set(port.portId, port);
+    if (waiting?.networkId !== port.networkId) void this.#learn(port.networkId);
+  }
+
+  async #learn(networkId: string): Promise<void> {
+    const { sink, networks, deletions, needsSnapshot, signal } = this.#options;
+    const isKnown = await networks.learn(networkId).then(
+      () => true,
+      () => false, // counted and logged where it was asked
+    );
+    if (signal.aborted) return;
+    const waiting = [...this.#waiting.values()].filter((port) => port.networkId === networkId);
+    for (const port of waiting) this.#waiting.delete(port.portId);
+    if (!isKnown) return needsSnapshot();
+    for (const port of waiting) if (!deletions.covers(port.portId)) sink.upsert(networks.completed(port) ?? port);
   }
 
   #keep(port: PortBinding): void {

@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../lib/clock.ts';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { PORT_VERSION, type ReportAnswer, reportTime, type ServerApi } from './server-api.ts';
+import { type ReportAnswer, reportTime, type ServerApi } from './server-api.ts';
 
 /** Ours: (agent type, host) is what identifies an agent. */
-const AGENT_TYPE = 'BGP host route agent';
+export const AGENT_TYPE = 'BGP host route agent';
 const BINARY = 'neutron-bgp-agent';
 
 /** Neutron's column holds as many. */
@@ -15,6 +15,8 @@ const MAX_CONFIGURATIONS = 4_095;
 export type RegistrationOptions = {
   readonly host: string;
   readonly reportIntervalMs: number;
+  /** The version of the Port object that the servers are to push to us. */
+  readonly portVersion: string;
   readonly clock: Clock;
   readonly log: Log;
   /** What `openstack network agent show` displays; small. */
@@ -23,7 +25,10 @@ export type RegistrationOptions = {
   readonly isStarting: () => boolean;
 };
 
-/** `registered`: the servers begin only now, or again, to push to us, so what happened meanwhile was not told. */
+/**
+ * `registered`: the servers begin only now, or again, to push to us, so what happened meanwhile was not told.
+ * `ignored`: the report's time was before the start of the server.
+ */
 export type ReportOutcome = 'registered' | 'alive' | 'ignored' | 'failed';
 
 /** The reports of one session. */
@@ -46,10 +51,7 @@ export class Registration {
       log.warn({ code: codeOf(error), error: messageOf(error) }, 'report to Neutron failed');
       return 'failed';
     }
-    if (answer === null) {
-      log.warn({}, 'Neutron ignored our report because its time is before the start of the server: is the clock of this host slow?');
-      return 'ignored';
-    }
+    if (answer === null) return 'ignored';
     this.#versionsAreKnown = true;
     if (answer === 'alive') return 'alive';
     log.info({ answer }, 'registered with Neutron');
@@ -70,7 +72,7 @@ export class Registration {
       topic: 'N/A',
       configurations: this.#configurations(),
       uuid: randomUUID(),
-      ...(this.#versionsAreKnown ? {} : { resource_versions: { Port: PORT_VERSION } }),
+      ...(this.#versionsAreKnown ? {} : { resource_versions: { Port: this.#options.portVersion } }),
       ...(isStarting() ? { start_flag: true } : {}),
     };
   }

@@ -20,7 +20,7 @@ export type Relevance = {
 };
 
 /** @param host this hypervisor, byte for byte as Neutron names it */
-export function relevanceFor(host: string, interest: Interest): Relevance {
+export function relevanceFor(host: string, interest: Pick<Interest, 'hasPort' | 'addresses'>): Relevance {
   const hostBytes = UNCHANGED_BY_JSON.test(host) ? Buffer.from(host) : undefined;
 
   function showsOnlyOtherIds(body: Buffer): boolean {

@@ -3,74 +3,127 @@
  * change the state of ports (`get_device_details` alone flips an ACTIVE port to BUILD), and none may ever be sent.
  */
 import type { Telemetry } from '../core/ports.ts';
+import { type Clock, sleep } from '../lib/clock.ts';
 import { AgentError, codeOf } from '../lib/errors.ts';
 import { isJsonObject, type JsonObject } from '../oslo/json.ts';
 import { RemoteError } from '../oslo/remote-error.ts';
 import type { RpcClient } from '../oslo/rpc-client.ts';
+import { refusalOf } from './refusal.ts';
 
 /** Each with the lowest version that has it. Reading, and reporting ourselves: nothing else. */
 const METHODS = {
   has_alive_neutron_server: { topic: 'q-reports-plugin', version: '1.2' },
   report_state: { topic: 'q-reports-plugin', version: '1.1' },
   get_ports_by_vnic_type_and_host: { topic: 'q-plugin', version: '1.7' },
+  get_network_details: { topic: 'q-plugin', version: '1.6' },
   bulk_pull: { topic: 'q-plugin', version: '1.1' },
 } as const;
 
 export type ObserverMethod = keyof typeof METHODS;
 
-/** The one version of the Port object that every release from Zed on can serve. Never one above the server's: that would stop pushes for all. */
-export const PORT_VERSION = '1.7';
+/** The version of the Agent object that every release from Zed on has. */
+const AGENT_VERSION = '1.1';
 
 /** What the server makes of a report; null: it ignored it, because our clock is behind its own start. */
 export type ReportAnswer = 'new' | 'alive' | 'revived' | null;
 
+/** Every call is at-least-once: one that timed out may still be answered, and answers change nothing at the server. */
 export type ServerApi = {
   hasAliveServer(timeoutMs: number): Promise<boolean>;
   /** @param time UTC, as `report_state` wants it, see `reportTime` */
   reportState(agentState: JsonObject, time: string, timeoutMs: number): Promise<ReportAnswer>;
   /** Ids of the ports with any binding on `host`, INACTIVE ones too. */
-  listPortIds(host: string, vnicType: string, timeoutMs: number): Promise<readonly string[]>;
-  /** Port primitives, undecoded; ids that no port has are missing. */
-  pullPorts(ids: readonly string[], timeoutMs: number): Promise<readonly unknown[]>;
+  listPortIds(host: string, vnicType: string): Promise<readonly string[]>;
+  /** Port primitives in `version`, undecoded; ids that no port has are missing. */
+  pullPorts(ids: readonly string[], version: string): Promise<readonly unknown[]>;
+  /** Agent primitives, undecoded: the rows of `host` of these types. */
+  pullAgents(host: string, agentTypes: readonly string[]): Promise<readonly unknown[]>;
+  isNetworkExternal(networkId: string, host: string): Promise<boolean>;
 };
 
-export function serverApi(client: RpcClient, options: { controlExchange: string; telemetry: Telemetry; signal: AbortSignal }): ServerApi {
-  async function call(method: ObserverMethod, args: JsonObject, timeoutMs: number): Promise<unknown> {
+export type ServerApiOptions = {
+  readonly controlExchange: string;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly signal: AbortSignal;
+  /** The first timeout of each method but those that are given one. */
+  readonly timeoutMs: number;
+  readonly random?: () => number;
+};
+
+/** Of the first timeout (oslo's `rpc_response_max_timeout` is ten times `rpc_response_timeout`). */
+const LONGEST_TIMEOUT = 10;
+
+export function serverApi(client: RpcClient, options: ServerApiOptions): ServerApi {
+  const { controlExchange, clock, telemetry, signal, random = Math.random } = options;
+  const timeouts = new Map<ObserverMethod, number>();
+
+  async function callWithin(timeoutMs: number, method: ObserverMethod, args: JsonObject): Promise<unknown> {
     const { topic, version } = METHODS[method];
-    const tell = (outcome: 'answered' | 'refused' | 'timeout' | 'failed'): void =>
-      options.telemetry.count({ kind: 'bus-call', method, outcome });
     try {
-      const result = await client.call({ exchange: options.controlExchange, topic, method, version, args, timeoutMs }, options.signal);
-      tell('answered');
+      const result = await client.call({ exchange: controlExchange, topic, method, version, args, timeoutMs }, signal);
+      telemetry.count({ kind: 'bus-call', method, outcome: 'answered' });
       return result;
     } catch (error) {
-      tell(error instanceof RemoteError ? 'refused' : codeOf(error) === 'rpc-timeout' ? 'timeout' : 'failed');
+      const refusal = refusalOf(error);
+      const outcome = error instanceof RemoteError ? 'refused' : codeOf(error) === 'rpc-timeout' ? 'timeout' : 'failed';
+      telemetry.count({ kind: 'bus-call', method, outcome, ...(refusal !== undefined && { refusal }) });
       throw error;
     }
   }
+
+  /**
+   * As Neutron's own client does (neutron_lib/rpc.py _BackingOffContextWrapper): a timeout doubles the next one of the method,
+   * and waits for a random time, because all agents time out together when the servers are overloaded. Ours ends with the session.
+   */
+  async function call(method: ObserverMethod, args: JsonObject): Promise<unknown> {
+    const timeoutMs = timeouts.get(method) ?? options.timeoutMs;
+    try {
+      return await callWithin(timeoutMs, method, args);
+    } catch (error) {
+      if (codeOf(error) === 'rpc-timeout') {
+        timeouts.set(method, Math.min(timeoutMs * 2, options.timeoutMs * LONGEST_TIMEOUT));
+        await sleep(clock, random() * options.timeoutMs, signal);
+      }
+      throw error;
+    }
+  }
+
+  async function listFrom(method: ObserverMethod, args: JsonObject): Promise<readonly unknown[]> {
+    const answer = await call(method, args);
+    if (!Array.isArray(answer)) throw unexpected(method);
+    return answer as readonly unknown[];
+  }
+
   return {
-    hasAliveServer: async (timeoutMs) => (await call('has_alive_neutron_server', {}, timeoutMs)) === true,
+    hasAliveServer: async (timeoutMs) => (await callWithin(timeoutMs, 'has_alive_neutron_server', {})) === true,
     async reportState(agentState, time, timeoutMs) {
       // The double nesting is the server's.
-      const answer = await call('report_state', { agent_state: { agent_state: agentState }, time }, timeoutMs);
+      const answer = await callWithin(timeoutMs, 'report_state', { agent_state: { agent_state: agentState }, time });
       if (answer === 'new' || answer === 'alive' || answer === 'revived' || answer === null) return answer;
       throw unexpected('report_state');
     },
-    async listPortIds(host, vnicType, timeoutMs) {
-      const ports = await call('get_ports_by_vnic_type_and_host', { vnic_type: vnicType, host }, timeoutMs);
-      if (!Array.isArray(ports)) throw unexpected('get_ports_by_vnic_type_and_host');
-      return (ports as readonly unknown[]).map((port) => {
+    async listPortIds(host, vnicType) {
+      const ports = await listFrom('get_ports_by_vnic_type_and_host', { vnic_type: vnicType, host });
+      return ports.map((port) => {
         const id = isJsonObject(port) ? port['id'] : undefined;
         if (typeof id !== 'string' || id === '') throw unexpected('get_ports_by_vnic_type_and_host');
         return id;
       });
     },
-    async pullPorts(ids, timeoutMs) {
-      // Always by id: without a filter the server answers with every port of the cloud.
-      const args = { resource_type: 'Port', version: PORT_VERSION, filter_kwargs: { id: ids } };
-      const ports = await call('bulk_pull', args, timeoutMs);
-      if (!Array.isArray(ports)) throw unexpected('bulk_pull');
-      return ports as readonly unknown[];
+    // Always by id: without a filter the server answers with every port of the cloud.
+    pullPorts: (ids, version) => listFrom('bulk_pull', { resource_type: 'Port', version, filter_kwargs: { id: ids } }),
+    pullAgents: (host, agentTypes) =>
+      listFrom('bulk_pull', {
+        resource_type: 'Agent',
+        version: AGENT_VERSION,
+        filter_kwargs: { host: [host], agent_type: agentTypes },
+      }),
+    async isNetworkExternal(networkId, host) {
+      const network = await call('get_network_details', { network: networkId, agent_id: `neutron-bgp-agent ${host}`, host });
+      const external = isJsonObject(network) && network['id'] === networkId ? network['router:external'] : undefined;
+      if (typeof external !== 'boolean') throw unexpected('get_network_details');
+      return external;
     },
   };
 }

@@ -4,7 +4,15 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ReconcileReport, SpeakerState } from '../core/reconciler.ts';
-import type { BusOutcome, PeerOutcome, SessionState, Telemetry, TelemetryEvent } from '../core/ports.ts';
+import {
+  type BusOutcome,
+  type PeerOutcome,
+  RESYNC_FINDINGS,
+  type SessionState,
+  SOURCE_WARNINGS,
+  type Telemetry,
+  type TelemetryEvent,
+} from '../core/ports.ts';
 import { REASONS, type Reason } from '../domain/decision.ts';
 import type { Family } from '../domain/prefix.ts';
 import { registerProcessMetrics } from './process-metrics.ts';
@@ -72,6 +80,8 @@ function createCounters(registry: Registry, sources: readonly string[]) {
   const operations = counter('operations', 'Operations sent to GoBGP.', ['kind', 'outcome']);
   const busMessages = counter('bus_messages', 'Messages of a source by what became of them.', ['source', 'outcome']);
   const busCalls = counter('bus_calls', 'Calls to Neutron by how they ended.', ['method', 'outcome']);
+  const busRefusals = counter('bus_refusals', 'Calls that Neutron answered with an error, by what the error means.', ['method', 'refusal']);
+  const lostMessages = counter('lost_messages', 'What a resync found and no message had told.', ['source', 'found']);
   const lost = counter('source_lost', 'How often a source was no longer in sync.', ['source']);
   const snapshots = counter('source_snapshots', 'Complete snapshots of a source.', ['source']);
   const peerChanges = counter('peer_changes', 'Peers that were added, replaced or deleted in GoBGP.', ['result']);
@@ -81,9 +91,18 @@ function createCounters(registry: Registry, sources: readonly string[]) {
   const stale = counter('view_stale', 'How often the view of GoBGP was dropped and read anew.');
   const stateFailures = counter('state_store_failures', 'Documents that could not be kept or read.', ['name']);
 
+  const warnings = new Gauge({
+    name: `${PREFIX}source_warning`,
+    help: '1 while there is something at a source that an operator has to end.',
+    labelNames: ['source', 'warning'],
+    registers: [registry],
+  });
+  for (const source of sources) for (const warning of SOURCE_WARNINGS) warnings.set({ source, warning }, 0);
+
   for (const kind of ['advertise', 'withdraw']) for (const outcome of ['done', 'failed', 'unknown']) operations.inc({ kind, outcome }, 0);
   for (const source of sources) {
     for (const outcome of BUS_OUTCOMES) busMessages.inc({ source, outcome }, 0);
+    for (const found of RESYNC_FINDINGS) lostMessages.inc({ source, found }, 0);
     lost.inc({ source }, 0);
     snapshots.inc({ source }, 0);
   }
@@ -95,7 +114,12 @@ function createCounters(registry: Registry, sources: readonly string[]) {
       case 'bus-message':
         return busMessages.inc({ source: event.source, outcome: event.outcome });
       case 'bus-call':
+        if (event.refusal !== undefined) busRefusals.inc({ method: event.method, refusal: event.refusal });
         return busCalls.inc({ method: event.method, outcome: event.outcome });
+      case 'resync-found':
+        return lostMessages.inc({ source: event.source, found: event.found });
+      case 'source-warning':
+        return warnings.set({ source: event.source, warning: event.warning }, event.text === undefined ? 0 : 1);
       case 'source-in-sync':
         return snapshots.inc({ source: event.source });
       case 'source-lost':

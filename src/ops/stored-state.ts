@@ -49,6 +49,7 @@ const portSchema = z.object({
   adminStateUp: z.boolean(),
   deviceOwner: text,
   networkId: text,
+  external: z.boolean().optional(),
   fixedIps: texts,
   allowedAddressPairs: texts,
   bindings: z.array(hostBindingSchema),

@@ -37,6 +37,14 @@ export function telemetryLog(log: Log, clock: Clock): Telemetry {
           if (event.outcome !== 'answered')
             rarely(`${event.method} ${event.outcome}`, (times) => log.warn({ ...withoutKind(event), times }, 'call without an answer'));
           return;
+        case 'resync-found':
+          return rarely(`${event.source} ${event.found}`, (times) =>
+            log.warn({ ...withoutKind(event), times }, 'a message was lost: the resync found what none had told'),
+          );
+        case 'source-warning':
+          if (event.text === undefined) log.info(withoutKind(event), 'source warning is over');
+          else log.warn(withoutKind(event), 'source warning');
+          return;
         case 'source-in-sync':
           log[inSync.get(event.source) === true ? 'debug' : 'info'](withoutKind(event), 'source in sync');
           inSync.set(event.source, true);

@@ -16,6 +16,7 @@ class RecordingSink implements BindingSink {
   readonly interest = {
     hasPort: (portId: string): boolean => this.#known.has(portId),
     portIds: (): readonly string[] => [...this.#known],
+    port: (portId: string): PortBinding | undefined => this.bindings.find((one) => one.portId === portId),
     addresses: (): readonly string[] => [],
   };
 
@@ -37,6 +38,7 @@ class RecordingSink implements BindingSink {
   lost(reason: string): void {
     this.told.push(`lost ${reason}`);
   }
+  warn(): void {}
 }
 
 const ports = (...addresses: readonly string[]): string =>

@@ -45,6 +45,7 @@ beforeAll(async () => {
       log: { debug: write, info: write, warn: write, error: write },
       telemetry,
       configurations: () => ({ version: 'test' }),
+      hangsOnNetwork: () => false,
     },
   );
   running = source.run(sink, stopping.signal);

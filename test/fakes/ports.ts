@@ -56,10 +56,12 @@ export function settings(change: Partial<DecisionSettings> = {}): DecisionSettin
   return {
     host: 'hv1',
     networks: new Set([PUBLIC_NETWORK]),
+    external: false,
     anyNetworkSources: new Set(['file']),
     allowedAddressPairs: false,
     deviceOwners: ['compute:*'],
     vnicTypes: new Set(['normal', 'direct']),
+    requireActive: 'always',
     prefixes: prefixSet(prefixes('203.0.113.0/24', '2001:db8::/64')),
     deniedPrefixes: prefixSet(prefixes('203.0.113.128/25')),
     routeLimit: 100,

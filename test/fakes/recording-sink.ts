@@ -1,5 +1,5 @@
 /** A binding sink that remembers what it was told, in order, and holds ports as the core's table would. */
-import type { BindingSink, RemovalCause, TelemetryEvent } from '../../src/core/ports.ts';
+import type { BindingSink, RemovalCause, SourceWarning, TelemetryEvent } from '../../src/core/ports.ts';
 import type { PortBinding } from '../../src/domain/port-binding.ts';
 
 export type SinkCall =
@@ -14,11 +14,13 @@ export class RecordingSink implements BindingSink {
   /** Ids that are held besides those that were told. */
   readonly stored: Set<string> = new Set<string>();
   addresses: readonly string[] = [];
+  readonly warnings: Map<SourceWarning, string> = new Map<SourceWarning, string>();
   inSync = false;
 
   readonly interest = {
     hasPort: (portId: string): boolean => this.ports.has(portId) || this.stored.has(portId),
     portIds: (): readonly string[] => [...new Set([...this.ports.keys(), ...this.stored])],
+    port: (portId: string): PortBinding | undefined => this.ports.get(portId),
     addresses: (): readonly string[] => this.addresses,
   };
 
@@ -42,6 +44,11 @@ export class RecordingSink implements BindingSink {
   lost(reason: string): void {
     this.calls.push({ kind: 'lost', reason });
     this.inSync = false;
+  }
+
+  warn(warning: SourceWarning, text: string | undefined): void {
+    if (text === undefined) this.warnings.delete(warning);
+    else this.warnings.set(warning, text);
   }
 
   kinds(): readonly string[] {

@@ -7,9 +7,9 @@ import { expect, test } from 'vitest';
 import { silentLog } from '../../src/lib/log.ts';
 import { Deletions } from '../../src/neutron/deletions.ts';
 import { readLookUp } from '../../src/neutron/look-up.ts';
-import { PushIntake } from '../../src/neutron/push-intake.ts';
 import { castReceiver } from '../../src/oslo/fanout.ts';
 import { FakeClock } from '../fakes/clock.ts';
+import { pushIntake } from '../fakes/push-intake.ts';
 import { RecordingSink, RecordingTelemetry } from '../fakes/recording-sink.ts';
 import { innerOf, readRecording, RECORDINGS } from '../fixtures/recordings.ts';
 
@@ -34,7 +34,7 @@ function feed(bodies: readonly Buffer[], headers: object = {}): Outcome {
     answerWithinMs: 1_000,
     lookUp: () => Promise.reject(new Error('away')),
   });
-  const intake = new PushIntake({ source: 'neutron', host: 'hv1', sink, deletions, telemetry });
+  const intake = pushIntake({ sink, deletions, telemetry });
   intake.snapshotEnds([]);
   sink.calls.length = 0;
   for (const id of KNOWN_IDS) sink.stored.add(id);

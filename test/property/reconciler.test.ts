@@ -42,6 +42,7 @@ type Command =
   | { readonly kind: 'refuse' | 'accept' | 'swallow' | 'drop' | 'meddle'; readonly address: (typeof ADDRESSES)[number] }
   | { readonly kind: 'unknown'; readonly truth: 'applied' | 'lost' }
   | { readonly kind: 'limit'; readonly limit: number }
+  | { readonly kind: 'restrain'; readonly on: boolean }
   | { readonly kind: 'time'; readonly ms: number };
 
 const anyAddress = fc.constantFrom(...ADDRESSES);
@@ -70,6 +71,7 @@ const anyCommand: fc.Arbitrary<Command> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('unknown' as const), truth: fc.constantFrom('applied' as const, 'lost' as const) }),
   },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restrain' as const), on: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('limit' as const), limit: fc.integer({ min: 0, max: 5 }) }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(0, 1, 300, 2_000, 20_000, 61_000) }) },
 );
@@ -157,6 +159,8 @@ async function perform(command: Command, truth: Truth, world: World): Promise<vo
     case 'unknown':
       speaker.unknownNext = command.truth;
       return;
+    case 'restrain':
+      return sink.warn('agent-disabled', command.on ? 'disabled' : undefined);
     case 'limit':
       return world.reconciler.configure(limited(command.limit));
     case 'time':
@@ -196,6 +200,7 @@ describe('the reconciler', () => {
           check(world);
         }
         const { speaker, clock, sink } = world;
+        sink.warn('agent-disabled', undefined);
         speaker.comeBack();
         speaker.refused.clear();
         speaker.swallowed.clear();
@@ -264,6 +269,7 @@ describe('the reconciler', () => {
             nowMs: world.clock.monotonicMs(),
             inSyncOnce: world.table.inSyncOnce(),
             snapshotMs: (source?: string) => world.table.snapshotMs(source),
+            restraint: (source: string) => world.table.restraint(source),
           };
           scratch.evaluate(prefixes, all, (prefix) => ({
             prefix,

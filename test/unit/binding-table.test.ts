@@ -64,6 +64,8 @@ describe('upsert', () => {
     expect([...table.prefixes()]).toEqual([A]);
     table.configure(settings({ allowedAddressPairs: true }));
     expect([...table.prefixes()]).toEqual([A, B]);
+    table.configure(settings());
+    expect([table.claims(A)[0]?.holds, table.claims(B)[0]?.holds]).toEqual([true, false]);
   });
 });
 
@@ -157,5 +159,52 @@ describe('what changed', () => {
     sink.upsert(port({ revisionNumber: 5 }));
     expect([...table.takeDirty()]).toEqual([[A, at]]);
     expect([...table.takeDirty()]).toEqual([]);
+  });
+});
+
+describe('what is known of a network', () => {
+  it('is not forgotten because a push does not say it', () => {
+    sink.upsert(port({ external: true }));
+    sink.upsert(port({ revisionNumber: 5, bindings: [binding({ host: 'hv2' })] }));
+    expect(table.claims(A)[0]?.port).toMatchObject({ revisionNumber: 5, external: true });
+    sink.upsert(port({ revisionNumber: 6, external: false }));
+    expect(table.claims(A)[0]?.port.external).toBe(false);
+  });
+
+  it('comes from the state store too, and is not taken for that of another network', () => {
+    table.seed('neutron', [port({ external: true })]);
+    sink.upsert(port({ revisionNumber: 5, networkId: 'net-other' }));
+    expect(table.claims(A)[0]?.port.external).toBeUndefined();
+    table.seed('neutron', [port({ portId: 'p2', external: true })]);
+    sink.upsert(port({ portId: 'p2' }));
+    expect(table.claims(A).find((one) => one.port.portId === 'p2')?.port.external).toBe(true);
+  });
+});
+
+describe('warnings', () => {
+  it('hold new addresses of their source back, and everything of it is decided again', () => {
+    const other = table.sink('file');
+    sink.upsert(port());
+    other.upsert(port({ portId: 'f', fixedIps: ['203.0.113.11'] }));
+    table.takeDirty();
+    sink.warn('slow-clock', 'the clock is slow');
+    expect(table.restraint('neutron')).toBeUndefined();
+    sink.warn('host-name-twice', 'twice');
+    sink.warn('agent-disabled', 'disabled');
+    expect([table.restraint('neutron'), table.restraint('file')]).toEqual(['agent-disabled', undefined]);
+    expect([...table.takeDirty().keys()]).toEqual([A]);
+    expect([...table.warnings('neutron').keys()]).toEqual(['slow-clock', 'host-name-twice', 'agent-disabled']);
+    sink.warn('agent-disabled', undefined);
+    expect(table.restraint('neutron')).toBe('host-name-twice');
+    sink.warn('host-name-twice', undefined);
+    expect(table.restraint('neutron')).toBeUndefined();
+  });
+
+  it('are told when they begin and when they end, not each time they are said', () => {
+    for (const text of ['a', 'a', undefined, undefined]) sink.warn('slow-clock', text);
+    expect(events).toEqual([
+      { kind: 'source-warning', source: 'neutron', warning: 'slow-clock', text: 'a' },
+      { kind: 'source-warning', source: 'neutron', warning: 'slow-clock', text: undefined },
+    ]);
   });
 });

@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { type Claim, decide, type PrefixFacts, REASONS, type Reason, reasonAgainst, type World } from '../../src/domain/decision.ts';
+import {
+  type Claim,
+  decide,
+  hangsOnNetwork,
+  type PrefixFacts,
+  REASONS,
+  type Reason,
+  reasonAgainst,
+  type Restraint,
+  type World,
+} from '../../src/domain/decision.ts';
 import type { Shape } from '../../src/domain/route.ts';
 import { shapeOf } from '../../src/domain/route.ts';
 import { binding, claim, host, port, route, settings } from '../fakes/ports.ts';
@@ -22,6 +32,10 @@ type Row = {
 const INACTIVE_ELSEWHERE = [binding(), binding({ host: 'hv2', status: 'INACTIVE' })];
 const LEFT = [binding({ status: 'INACTIVE', vifType: 'unbound' }), binding({ host: 'hv2' })];
 const MOVED = [binding({ host: 'hv2' })];
+
+function restrained(restraint: Restraint): Partial<World> {
+  return { restraint: (source) => (source === 'neutron' ? restraint : undefined) };
+}
 
 const rows: readonly Row[] = [
   { name: 'an active port here', claims: [claim()], expect: 'yes' },
@@ -144,6 +158,208 @@ const rows: readonly Row[] = [
   { name: 'a self-service network with an overlapping range', claims: [claim({ networkId: 'net-tenant' })], expect: 'network' },
   { name: 'any network', claims: [claim({ networkId: 'net-tenant' })], settings: { networks: 'any' }, expect: 'yes' },
   { name: 'the file source is not asked for a network', claims: [claim({ networkId: '' }, { source: 'file' })], expect: 'yes' },
+  {
+    name: 'an external network, when external ones are asked for',
+    claims: [claim({ networkId: 'net-other', external: true })],
+    settings: { external: true },
+    expect: 'yes',
+  },
+  {
+    name: 'an external network, when only listed ones are',
+    claims: [claim({ networkId: 'net-other', external: true })],
+    expect: 'network',
+  },
+  {
+    name: 'a network that is not external, with an overlapping range',
+    claims: [claim({ networkId: 'net-tenant', external: false })],
+    settings: { external: true },
+    expect: 'network',
+  },
+  {
+    name: 'the same, and the address is ours through another port: a tenant cannot take it from it',
+    claims: [claim({ networkId: 'net-tenant', external: false })],
+    own: 'normal',
+    settings: { external: true },
+    expect: 'held worse unmentioned',
+  },
+  {
+    name: 'an overlapping port that was deleted says nothing of our address either',
+    claims: [claim({ networkId: 'net-tenant' }, { state: 'deleted' })],
+    own: 'normal',
+    facts: { isHeld: true },
+    world: { inSyncOnce: false },
+    expect: 'held normal unmentioned',
+  },
+  {
+    name: 'the network of the port that was announced is not ours any more',
+    claims: [claim({ networkId: 'net-tenant' })],
+    own: 'normal',
+    facts: { spokesman: 'port-1' },
+    expect: 'network',
+  },
+  {
+    name: 'an address that was given up before every source has spoken: somebody of this host may have it now',
+    claims: [claim({}, { holds: false })],
+    own: 'normal',
+    facts: { isHeld: true },
+    world: { inSyncOnce: false },
+    expect: 'held normal unmentioned',
+  },
+  {
+    name: 'of two ports in a grace the newer one, whatever keeps it there',
+    claims: [
+      claim({ portId: 'a', status: 'DOWN', updatedAt: '2026-01-15T10:00:01Z' }),
+      claim({ portId: 'b', bindings: [binding({ vifType: 'unbound' })], updatedAt: '2026-01-15T10:00:02Z' }),
+    ],
+    own: 'normal',
+    expect: 'normal until vif-unbound',
+  },
+  {
+    name: 'a deletion that nobody confirmed, claimed by a newer port of the network on another host',
+    claims: [claim({}, { state: 'unconfirmed' }), claim({ portId: 'new', updatedAt: '2026-01-15T10:00:08Z', bindings: MOVED })],
+    own: 'normal',
+    expect: 'claimed-elsewhere',
+  },
+  {
+    name: 'not found, and claimed by a newer port of the network on another host',
+    claims: [claim({}, { state: 'not-found' }), claim({ portId: 'new', updatedAt: '2026-01-15T10:00:08Z', bindings: MOVED })],
+    own: 'normal',
+    expect: 'claimed-elsewhere',
+  },
+  {
+    name: 'another row, or another port, does not shorten a window',
+    claims: [claim({ status: 'DOWN' })],
+    own: 'normal',
+    facts: {
+      since: [
+        { portId: 'other', row: 'inactive', sinceMs: NOW - 30_000 },
+        { portId: 'port-1', row: 'migration', sinceMs: NOW - 30_000 },
+      ],
+    },
+    expect: 'normal until not-active',
+  },
+  {
+    name: 'in a grace, claimed in another network of ours',
+    claims: [claim({ status: 'DOWN' }), claim({ portId: 'new', networkId: 'net-b', updatedAt: '2026-01-15T10:00:08Z', bindings: MOVED })],
+    own: 'normal',
+    settings: { networks: new Set(['net-public', 'net-b']) },
+    expect: 'normal until not-active',
+  },
+  {
+    name: 'bound elsewhere while a third host holds an INACTIVE binding is no migration from here',
+    claims: [claim({ bindings: [binding({ host: 'hv2' }), binding({ host: 'hv3', status: 'INACTIVE' })] })],
+    own: 'normal',
+    expect: 'bound-elsewhere',
+  },
+  {
+    name: 'a listed network that is not external',
+    claims: [claim({ external: false })],
+    settings: { external: true },
+    expect: 'yes',
+  },
+  {
+    name: 'a network of which nobody knows yet whether it is external',
+    claims: [claim({ networkId: 'net-other' })],
+    settings: { external: true },
+    expect: 'network',
+  },
+  {
+    name: 'the same, and the address is ours: what is not known withdraws nothing',
+    claims: [claim({ networkId: 'net-other' })],
+    own: 'normal',
+    settings: { external: true },
+    expect: 'yes',
+  },
+  {
+    name: 'moved to another host, on a network known to be external',
+    claims: [claim({ networkId: 'net-other', external: true, bindings: MOVED })],
+    own: 'normal',
+    settings: { external: true },
+    expect: 'bound-elsewhere',
+  },
+  {
+    name: 'a network of which nothing is known does not speak of our address from another host',
+    claims: [claim({ networkId: 'net-other', bindings: MOVED })],
+    own: 'normal',
+    facts: { isHeld: true },
+    settings: { external: true },
+    expect: 'held worse unmentioned',
+  },
+  {
+    name: 'the file source is not asked for an external network either',
+    claims: [claim({ networkId: '' }, { source: 'file' })],
+    settings: { networks: new Set(), external: true },
+    expect: 'yes',
+  },
+  { name: 'a driver that never reports ACTIVE', claims: [claim({ status: 'DOWN' })], settings: { requireActive: 'never' }, expect: 'yes' },
+  {
+    name: 'a driver that never reports ACTIVE, and has not wired yet',
+    claims: [claim({ status: 'DOWN', bindings: [binding({ vifType: 'unbound' })] })],
+    settings: { requireActive: 'never' },
+    expect: 'vif-unbound',
+  },
+  {
+    name: 'ACTIVE is asked for once, and was not seen yet',
+    claims: [claim({ status: 'DOWN' })],
+    settings: { requireActive: 'first' },
+    expect: 'not-active',
+  },
+  {
+    name: 'ACTIVE is asked for once, and the address is ours',
+    claims: [claim({ status: 'DOWN' })],
+    own: 'normal',
+    settings: { requireActive: 'first' },
+    expect: 'yes',
+  },
+  { name: 'a new address while the agent is disabled', claims: [claim()], world: restrained('agent-disabled'), expect: 'agent-disabled' },
+  {
+    name: 'an address that is ours while the agent is disabled',
+    claims: [claim()],
+    own: 'normal',
+    world: restrained('agent-disabled'),
+    expect: 'yes',
+  },
+  {
+    name: 'an address that GoBGP lost while the agent is disabled',
+    claims: [claim()],
+    own: 'worse',
+    facts: { isHeld: false },
+    world: restrained('agent-disabled'),
+    expect: 'yes',
+  },
+  {
+    name: 'a move away while the agent is disabled',
+    claims: [claim({ bindings: MOVED })],
+    own: 'normal',
+    world: restrained('agent-disabled'),
+    expect: 'bound-elsewhere',
+  },
+  {
+    name: 'a grace while the agent is disabled',
+    claims: [claim({ status: 'DOWN' })],
+    own: 'normal',
+    world: restrained('agent-disabled'),
+    expect: 'normal until not-active',
+  },
+  {
+    name: 'another source is not held back by the agent',
+    claims: [claim({ networkId: '' }, { source: 'file' })],
+    world: restrained('agent-disabled'),
+    expect: 'yes',
+  },
+  {
+    name: 'a new address while another agent has our host name',
+    claims: [claim()],
+    world: restrained('host-name-twice'),
+    expect: 'host-name-twice',
+  },
+  {
+    name: 'an address that is ours while another agent has our host name',
+    claims: [claim()],
+    own: 'normal',
+    world: restrained('host-name-twice'),
+    expect: 'yes',
+  },
   {
     name: 'outside the prefixes',
     claims: [claim({ fixedIps: ['198.51.100.1'] })],
@@ -284,7 +500,14 @@ const rows: readonly Row[] = [
 function outcomeOf(row: Row): string {
   const prefix = host(row.prefix ?? '203.0.113.10');
   const own = row.own === undefined ? undefined : { ...route('203.0.113.10', row.own), prefix };
-  const world = { settings: settings(row.settings), nowMs: NOW, inSyncOnce: true, snapshotMs: () => NOW, ...row.world };
+  const world = {
+    settings: settings(row.settings),
+    nowMs: NOW,
+    inSyncOnce: true,
+    snapshotMs: () => NOW,
+    restraint: () => undefined,
+    ...row.world,
+  };
   const { decision } = decide({ prefix, claims: row.claims, own, isHeld: false, foreign: false, since: [], ...row.facts }, world);
   if (decision === undefined) return 'nothing';
   const { set, reason, untilMs } = decision;
@@ -301,12 +524,12 @@ describe('decide', () => {
   });
 
   it('says nothing of a prefix that is neither claimed nor ours', () => {
-    const world = { settings: settings(), nowMs: NOW, inSyncOnce: true, snapshotMs: () => NOW };
+    const world = { settings: settings(), nowMs: NOW, inSyncOnce: true, snapshotMs: () => NOW, restraint: () => undefined };
     expect(decide({ prefix: PREFIX, claims: [], own: undefined, isHeld: false, foreign: false, since: [] }, world)).toEqual({ since: [] });
   });
 
   it('opens a window when it has none and keeps the one it has', () => {
-    const world = { settings: settings(), nowMs: NOW, inSyncOnce: true, snapshotMs: () => NOW };
+    const world = { settings: settings(), nowMs: NOW, inSyncOnce: true, snapshotMs: () => NOW, restraint: () => undefined };
     const facts = {
       prefix: PREFIX,
       claims: [claim({ status: 'DOWN' })],
@@ -332,8 +555,34 @@ describe('decide', () => {
 describe('reasonAgainst', () => {
   it('names the port that lost an address to another port of this host', () => {
     const claims = [claim({ portId: 'a' }), claim({ portId: 'b' })];
-    const world = { settings: settings(), nowMs: NOW, inSyncOnce: true, snapshotMs: () => NOW };
+    const world = { settings: settings(), nowMs: NOW, inSyncOnce: true, snapshotMs: () => NOW, restraint: () => undefined };
     const { decision } = decide({ prefix: PREFIX, claims, own: undefined, isHeld: false, foreign: false, since: [] }, world);
     expect(claims.map((one) => decision && reasonAgainst(one, decision, false, settings()))).toEqual([undefined, 'duplicate-address']);
+  });
+});
+
+describe('hangsOnNetwork', () => {
+  const other = { networkId: 'net-other' };
+  it.each<[string, Parameters<typeof port>[0], Parameters<typeof settings>[0], boolean]>([
+    ['external networks are not asked for', other, {}, false],
+    ['an address inside the prefixes', other, { external: true }, true],
+    ['a network that is listed', {}, { external: true }, false],
+    ['any network', other, { external: true, networks: 'any' }, false],
+    ['no address inside the prefixes', { ...other, fixedIps: ['10.0.0.1'] }, { external: true }, false],
+    ['a denied address', { ...other, fixedIps: ['203.0.113.200'] }, { external: true }, false],
+    [
+      'only a pair inside the prefixes, and pairs do not count',
+      { ...other, fixedIps: [], allowedAddressPairs: ['203.0.113.10'] },
+      { external: true },
+      false,
+    ],
+    [
+      'only a pair inside the prefixes, and pairs count',
+      { ...other, fixedIps: [], allowedAddressPairs: ['203.0.113.10'] },
+      { external: true, allowedAddressPairs: true },
+      true,
+    ],
+  ])('%s', (_, change, changed, expected) => {
+    expect(hangsOnNetwork(port(change), settings(changed))).toBe(expected);
   });
 });

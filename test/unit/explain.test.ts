@@ -12,7 +12,7 @@ const peer: PeerStatus = { name: '192.0.2.1', asn: 64500, state: 'established', 
 function facts(change: Partial<ExplainFacts> = {}): ExplainFacts {
   const claims = change.claims ?? [claim()];
   const own = change.local === 'away' ? undefined : (change.local ?? route('203.0.113.10'));
-  const world = { settings: settings(), nowMs: NOW, inSyncOnce: true, snapshotMs: () => NOW };
+  const world = { settings: settings(), nowMs: NOW, inSyncOnce: true, snapshotMs: () => NOW, restraint: () => undefined };
   const { decision } = decide({ prefix: PREFIX, claims, own, isHeld: true, foreign: false, since: [] }, world);
   const peers = [{ status: peer, advertised: route('203.0.113.10') }];
   return {
