@@ -36,15 +36,13 @@ export class PeerChanges {
     const listed = await this.#list(signal);
     const names = new Set(wanted.map(nameOf));
     const outcomes: PeerOutcome[] = [];
-    for (const [name, { address }] of listed) {
-      if (!names.has(name)) outcomes.push(await outcome(name, 'deleted', () => this.#client.deletePeer(address, signal)));
-    }
     // routers that wait for us come first, and a session that is up is given up last
     const established = (peer: PeerSettings): number => (listed.get(nameOf(peer))?.status.state === 'established' ? 1 : 0);
     for (const peer of wanted.toSorted((a, b) => established(a) - established(b))) {
       const present = listed.get(nameOf(peer));
       outcomes.push(await this.#open(peer, present, names, signal));
     }
+    for (const [name, present] of listed) if (!names.has(name)) outcomes.push(await this.#close(name, present, names, signal));
     return outcomes;
   }
 
@@ -64,18 +62,28 @@ export class PeerChanges {
     });
   }
 
+  /** A peer that is no longer configured goes last: until those that take its place have the routes, its router forwards to us. */
+  async #close(name: string, present: ListedPeer, names: ReadonlySet<string>, signal: AbortSignal): Promise<PeerOutcome> {
+    if (present.status.state === 'established') {
+      const waitingFor = await this.#waitForOthers(name, names, signal);
+      if (waitingFor !== undefined)
+        return { name, result: 'failed', error: `not configured any more, but kept until the session with ${waitingFor} is established` };
+    }
+    return outcome(name, 'deleted', () => this.#client.deletePeer(present.address, signal));
+  }
+
   async #add(peer: PeerSettings, localRestarting: boolean, signal: AbortSignal): Promise<void> {
     const linkLocal = 'interface' in peer.neighbor ? await this.#settings.linkLocalRouter(peer.neighbor.interface, signal) : undefined;
     await this.#client.addPeer(peer, { localRestarting, ...(linkLocal === undefined ? {} : { linkLocal }) }, signal);
   }
 
-  /** Waits until every other configured peer is established. @returns one that is not */
+  /** Waits until every other configured peer is established and has our routes. @returns one that has not */
   async #waitForOthers(name: string, names: ReadonlySet<string>, signal: AbortSignal): Promise<string | undefined> {
     const { clock, waitMs } = this.#settings;
     const endMs = clock.monotonicMs() + waitMs;
     for (;;) {
       const listed = await this.#list(signal);
-      const down = [...names].find((other) => other !== name && listed.get(other)?.status.state !== 'established');
+      const down = [...names].find((other) => other !== name && listed.get(other)?.isServed !== true);
       if (down === undefined || clock.monotonicMs() >= endMs || signal.aborted) return down;
       await sleep(clock, POLL_INTERVAL_MS, signal);
     }

@@ -10,6 +10,8 @@ export type ListedPeer = {
   /** What GoBGP knows it by. */
   readonly address: string;
   readonly status: PeerStatus;
+  /** Established, and not waiting any more for End-of-RIB of others (RFC 4724): it has our routes, or is about to. */
+  readonly isServed: boolean;
   /** Whether it is configured as wanted, its password included, which is not shown here. */
   readonly isConfiguredAs: (wanted: PeerSettings) => boolean;
 };
@@ -113,6 +115,7 @@ export function readPeer(wire: WirePeer, now: Date): ListedPeer {
     name,
     address,
     isConfiguredAs: (wanted) => isConfiguredAs(wire, wanted),
+    isServed: sessionState === 'established' && wire.gracefulRestart?.localRestarting !== true,
     status: {
       name,
       asn: conf?.peerAsn ?? 0,

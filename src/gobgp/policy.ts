@@ -188,15 +188,28 @@ function hasForeignParts({ conditions = {}, actions = {} }: WireStatement): bool
   const { prefixSet, largeCommunitySet, communitySet, asPathLength, routeType = 'ANY_ROUTE' } = conditions;
   return (
     [prefixSet, largeCommunitySet, communitySet].some((set) => set !== undefined && (set.type ?? 'ANY') !== 'ANY') ||
-    [conditions.neighborSet, conditions.asPathSet, conditions.extCommunitySet].some((part) => part !== undefined) ||
+    [
+      conditions.neighborSet,
+      conditions.asPathSet,
+      conditions.extCommunitySet,
+      conditions.communityCount,
+      conditions.localPrefEq,
+      conditions.medEq,
+    ].some((part) => part !== undefined) ||
     [conditions.nextHopInList, conditions.afiSafiIn].some((parts = []) => parts.length > 0) ||
-    (conditions.rpkiResult ?? 0) > 0 ||
+    [conditions.rpkiResult, conditions.origin].some((part = 0) => part > 0) ||
     !['ANY_ROUTE', 'LOCAL'].includes(routeType) ||
     (asPathLength !== undefined && asPathLength.type !== 'GE') ||
     actions.asPrepend?.useLeftMost === true ||
-    [actions.community, actions.med, actions.extCommunity, actions.nexthop, actions.localPref, actions.largeCommunity].some(
-      (part) => part !== undefined,
-    )
+    [
+      actions.community,
+      actions.med,
+      actions.extCommunity,
+      actions.nexthop,
+      actions.localPref,
+      actions.largeCommunity,
+      actions.originAction,
+    ].some((part) => part !== undefined)
   );
 }
 

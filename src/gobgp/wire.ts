@@ -48,15 +48,23 @@ export type WirePeer = {
     readonly peerAsn?: number;
     readonly neighborInterface?: string;
     readonly adminDown?: boolean;
+    readonly sendSoftwareVersion?: boolean;
   };
   readonly ebgpMultihop?: { readonly enabled?: boolean; readonly multihopTtl?: number };
   readonly state?: {
     readonly neighborAddress?: string;
     readonly sessionState?: WireSessionState;
     readonly adminState?: 'UP' | 'DOWN' | 'PREFIX_LIMIT';
+    /** The dialect's own. */
+    readonly localCap?: readonly unknown[];
   };
   readonly timers?: {
-    readonly config?: { readonly connectRetry?: number; readonly holdTime?: number; readonly keepaliveInterval?: number };
+    readonly config?: {
+      readonly connectRetry?: number;
+      readonly holdTime?: number;
+      readonly keepaliveInterval?: number;
+      readonly idleHoldTimeAfterReset?: number;
+    };
     readonly state?: { readonly uptime?: { readonly seconds?: number; readonly nanos?: number } };
   };
   readonly transport?: { readonly localAddress?: string; readonly passiveMode?: boolean; readonly remotePort?: number };
@@ -69,6 +77,13 @@ export type WirePeer = {
   };
   readonly afiSafis?: readonly WireAfiSafi[];
   readonly ttlSecurity?: { readonly enabled?: boolean; readonly ttlMin?: number };
+  /** Of API v4; microseconds. */
+  readonly bfd?: {
+    readonly enabled?: boolean;
+    readonly desiredMinimumTxInterval?: number;
+    readonly requiredMinimumReceive?: number;
+    readonly detectionMultiplier?: number;
+  };
 };
 
 export type WireAfiSafi = {
@@ -102,6 +117,10 @@ export type WireStatement = {
     readonly largeCommunitySet?: WireMatchSet;
     readonly nextHopInList?: readonly string[];
     readonly afiSafiIn?: readonly Uint8Array[];
+    readonly communityCount?: Uint8Array;
+    readonly origin?: number;
+    readonly localPrefEq?: Uint8Array;
+    readonly medEq?: Uint8Array;
   };
   readonly actions?: {
     readonly routeAction?: WireRouteAction;
@@ -112,6 +131,7 @@ export type WireStatement = {
     readonly nexthop?: Uint8Array;
     readonly localPref?: Uint8Array;
     readonly largeCommunity?: Uint8Array;
+    readonly originAction?: Uint8Array;
   };
 };
 
@@ -132,12 +152,14 @@ export type WirePeerEvent = { readonly type?: 'UNKNOWN' | 'INIT' | 'END_OF_INIT'
 export type Calls = {
   readonly GetBgp: [object, { readonly global?: WireGlobal }];
   readonly StartBgp: [{ readonly global: WireGlobal }, object];
+  /** `allowGracefulRestart` is of API v4. */
+  readonly StopBgp: [{ readonly allowGracefulRestart?: boolean }, object];
   readonly AddPath: [{ readonly tableType: 'GLOBAL'; readonly path: WirePath }, object];
   /** Without `path` GoBGP would delete every local path of every family. */
   readonly DeletePath: [{ readonly tableType: 'GLOBAL'; readonly family: WireFamily; readonly path: WirePath }, object];
   readonly AddPathStream: [{ readonly tableType: 'GLOBAL'; readonly paths: readonly WirePath[] }, object];
   readonly ListPath: [
-    { readonly tableType: WireTableType; readonly family: WireFamily; readonly name?: string },
+    { readonly tableType: WireTableType; readonly family: WireFamily; readonly name?: string; readonly batchSize?: number },
     { readonly destination?: { readonly paths?: readonly WirePath[] } },
   ];
   readonly WatchEvent: [
@@ -146,7 +168,7 @@ export type Calls = {
   ];
   readonly AddPeer: [{ readonly peer: WirePeer }, object];
   readonly DeletePeer: [{ readonly address: string }, object];
-  readonly ListPeer: [object, { readonly peer?: WirePeer }];
+  readonly ListPeer: [{ readonly address?: string }, { readonly peer?: WirePeer }];
   readonly AddDefinedSet: [{ readonly definedSet: WireDefinedSet }, object];
   readonly DeleteDefinedSet: [{ readonly definedSet: WireDefinedSet; readonly all: boolean }, object];
   readonly ListDefinedSet: [{ readonly definedType: WireDefinedType }, { readonly definedSet?: WireDefinedSet }];

@@ -6,6 +6,7 @@ import { linkLocalRouter, routerAmong } from '../../src/gobgp/link-local.ts';
 import { GobgpSpeaker } from '../../src/gobgp/speaker.ts';
 import { startBird } from '../lab/bird.ts';
 import { startFrr } from '../lab/frr.ts';
+import { GOBGP_VERSIONS } from '../lab/gobgp-versions.ts';
 import { startGobgpd } from '../lab/gobgpd.ts';
 import { freePort, Lab, until } from '../lab/lab.ts';
 import { canMakeNamespaces, wiredNamespaces } from '../lab/netns.ts';
@@ -13,14 +14,14 @@ import { LAB_ASN, LAB_MARKER, labPeer, labSpeaker, prefixOf } from '../lab/speak
 
 const signal = new AbortController().signal;
 
-describe.skipIf(!canMakeNamespaces())('over IPv6', () => {
+describe.skipIf(!canMakeNamespaces()).each(GOBGP_VERSIONS)('over IPv6, GoBGP $name', (version) => {
   let lab: Lab;
   beforeEach(() => void (lab = new Lab('ipv6')));
   afterEach(() => lab.close());
 
   test('next hop self arrives as the address of the session, at BIRD and at FRR', async () => {
     const [here, there] = await wiredNamespaces(lab, [['fd91::1/64'], ['fd91::2/64', 'fd91::3/64']]);
-    const gobgpd = await startGobgpd(lab, { wrapper: here.wrapper });
+    const gobgpd = await startGobgpd(lab, { version, wrapper: here.wrapper });
     const neighbors = [{ address: 'fd91::1', port: gobgpd.listenPort, asn: LAB_ASN, direct: true }];
     const router = { neighbors, wrapper: there.wrapper };
     const bird = await startBird(lab, { ...router, asn: 64500, address: 'fd91::2', port: await freePort(), routerId: '192.0.2.2' });
@@ -47,7 +48,7 @@ describe.skipIf(!canMakeNamespaces())('over IPv6', () => {
 
   test('an unnumbered session finds its router in the neighbour table, and is recognised afterwards', async () => {
     const [here, there] = await wiredNamespaces(lab, [[], []]);
-    const gobgpd = await startGobgpd(lab, { wrapper: here.wrapper });
+    const gobgpd = await startGobgpd(lab, { version, wrapper: here.wrapper });
     const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
     const router = ip('-n', there.name, '-6', 'address', 'show', 'dev', there.interface);
     const mac = ip('-n', there.name, 'link', 'show', 'dev', there.interface);

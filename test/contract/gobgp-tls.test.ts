@@ -3,11 +3,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectGobgp, type GobgpOptions } from '../../src/gobgp/client.ts';
+import { GOBGP_VERSIONS } from '../lab/gobgp-versions.ts';
 import { type Gobgpd, startGobgpd } from '../lab/gobgpd.ts';
 import { Lab } from '../lab/lab.ts';
 import { loopbackAddress } from '../lab/loopback.ts';
 
-describe.skipIf(spawnSync('openssl', ['version']).status !== 0)('TLS', () => {
+describe.skipIf(spawnSync('openssl', ['version']).status !== 0).each(GOBGP_VERSIONS)('TLS to GoBGP $name', (version) => {
   let lab: Lab;
   let gobgpd: Gobgpd;
   let pem: { readonly certificate: string; readonly key: string };
@@ -20,7 +21,7 @@ describe.skipIf(spawnSync('openssl', ['version']).status !== 0)('TLS', () => {
     const kind = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
     execFileSync('openssl', [...kind, ...subject, '-keyout', keyFile, '-out', certificateFile], { stdio: 'ignore' });
     pem = { certificate: readFileSync(certificateFile, 'utf8'), key: readFileSync(keyFile, 'utf8') };
-    gobgpd = await startGobgpd(lab, { host, args: ['--tls', '--tls-cert-file', certificateFile, '--tls-key-file', keyFile] });
+    gobgpd = await startGobgpd(lab, { host, version, args: ['--tls', '--tls-cert-file', certificateFile, '--tls-key-file', keyFile] });
   });
   afterEach(() => lab.close());
 
@@ -31,8 +32,8 @@ describe.skipIf(spawnSync('openssl', ['version']).status !== 0)('TLS', () => {
   };
 
   test('with the authority that signed the certificate, and with a certificate of our own', async () => {
-    expect(await detect({ ca: pem.certificate })).toBe('v3');
-    expect(await detect({ ca: pem.certificate, certificate: pem.certificate, key: pem.key })).toBe('v3');
+    expect(await detect({ ca: pem.certificate })).toBe(version.api);
+    expect(await detect({ ca: pem.certificate, certificate: pem.certificate, key: pem.key })).toBe(version.api);
   });
 
   test('not without TLS, and not with another authority', async () => {

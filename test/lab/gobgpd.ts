@@ -1,12 +1,14 @@
 /** A real gobgpd without any configuration file: everything it is to be comes over its API. */
 import { rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { type GobgpVersion, GOBGP_3_10, gobgpdBinary } from './gobgp-versions.ts';
 import { freePort, type Lab, type LabProcess, logTail, until } from './lab.ts';
 import { loopbackAddress } from './loopback.ts';
 
 export type GobgpdOptions = {
   readonly name?: string;
-  readonly binary?: string;
+  /** Default: what is installed. */
+  readonly version?: GobgpVersion;
   /** Its own address on loopback: for the API, for BGP, and as the peers' `localAddress`. */
   readonly host?: string;
   /** Put before the command, for example `ip netns exec NAME`. */
@@ -27,23 +29,24 @@ export type Gobgpd = {
   process(): LabProcess;
   /** Ends it without a word to its peers (SIGKILL). */
   kill(): Promise<void>;
-  /** Starts it again, empty, with the same addresses; kills it first when it still runs. */
-  restart(): Promise<void>;
+  /** Starts it again, empty, with the same addresses, as another release if one is given; kills it first when it still runs. */
+  restart(version?: GobgpVersion): Promise<void>;
   stop(): Promise<void>;
 };
 
 /** Resolves when the API accepts connections. */
 export async function startGobgpd(lab: Lab, options: GobgpdOptions = {}): Promise<Gobgpd> {
-  const { name = 'gobgpd', binary = 'gobgpd', host = loopbackAddress(), wrapper = [], logLevel = 'info', args = [] } = options;
+  const { name = 'gobgpd', version = GOBGP_3_10, host = loopbackAddress(), wrapper = [], logLevel = 'info', args = [] } = options;
   const port = await freePort(host);
   const listenPort = await freePort(host);
   const socketPath = lab.path(`${name}.sock`);
-  const command = [...wrapper, binary, '--api-hosts', `${host}:${port},unix://${socketPath}`, '--pprof-disable', '-l', logLevel, ...args];
+  const flags = ['--api-hosts', `${host}:${port},unix://${socketPath}`, '--pprof-disable', '-l', logLevel, ...args];
 
-  const start = async (): Promise<LabProcess> => {
+  const start = async (release: GobgpVersion): Promise<LabProcess> => {
+    const [command = '', ...rest] = [...wrapper, gobgpdBinary(release), ...flags];
     // a gobgpd that was killed leaves its socket, and the next one refuses to start on it
     rmSync(socketPath, { force: true });
-    const started = lab.start(name, command[0] ?? binary, command.slice(1));
+    const started = lab.start(name, command, rest);
     await until(
       `${name} answering on ${socketPath}`,
       () => {
@@ -55,7 +58,7 @@ export async function startGobgpd(lab: Lab, options: GobgpdOptions = {}): Promis
     return started;
   };
 
-  let running = await start();
+  let running = await start(version);
   const kill = async (): Promise<void> => {
     running.kill('SIGKILL');
     await running.ended;
@@ -67,9 +70,9 @@ export async function startGobgpd(lab: Lab, options: GobgpdOptions = {}): Promis
     listenPort,
     process: () => running,
     kill,
-    async restart() {
+    async restart(next = version) {
       if (!running.hasEnded()) await kill();
-      running = await start();
+      running = await start(next);
     },
     stop: () => running.stop(),
   };
