@@ -164,6 +164,8 @@ function createSources(
         log,
         telemetry,
         configurations: () => answers.configurations(),
+      reconnect: { ...NEUTRON_DEFAULTS.reconnect, spreadMs: neutron.reconnectSpreadMs },
+      fanout: neutron.fanoutDurable === undefined ? {} : { durable: neutron.fanoutDurable },
         hangsOnNetwork: (port) => hangsOnNetwork(port, decision()),
       }),
     );

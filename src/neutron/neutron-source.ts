@@ -9,7 +9,7 @@ import { type Clock, sleep } from '../lib/clock.ts';
 import { AgentError, codeOf, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { type BrokerConnection, type BrokerSettings, Ending } from '../oslo/connection.ts';
-import { exchangeExists, subscribeFanout } from '../oslo/fanout.ts';
+import { exchangeExists, type FanoutSettings, subscribeFanout } from '../oslo/fanout.ts';
 import { keepConnected, type ReconnectSettings } from '../oslo/keep-connected.ts';
 import { openRpcClient } from '../oslo/rpc-client.ts';
 import { Alarms } from './alarms.ts';
@@ -29,6 +29,7 @@ import { takeSnapshot } from './snapshot.ts';
 export type NeutronSettings = {
   readonly broker: BrokerSettings;
   readonly reconnect: ReconnectSettings;
+  readonly fanout: FanoutSettings;
   /** This hypervisor, byte for byte as Neutron and nova name it. */
   readonly host: string;
   /** The servers' `[DEFAULT] control_exchange`. */
@@ -53,7 +54,8 @@ export type NeutronSettings = {
 
 /** Everything but who and where. */
 export const NEUTRON_DEFAULTS: Omit<NeutronSettings, 'broker' | 'host' | 'vnicTypes'> = {
-  reconnect: { firstDelayMs: 500, longestDelayMs: 15_000 },
+  reconnect: { firstDelayMs: 500, longestDelayMs: 15_000, spreadMs: 30_000 },
+  fanout: {},
   controlExchange: 'neutron',
   reportIntervalMs: 30_000,
   resyncIntervalMs: 300_000,
@@ -157,6 +159,10 @@ export class NeutronSource implements BindingSource {
     signal.addEventListener('abort', abort);
     const end = new Ending();
     void connection.closed.then(end.at);
+    connection.onBlocked((reason) => {
+      if (reason === undefined) this.resync();
+      else shared.sink.lost(`RabbitMQ takes no messages: ${reason}`);
+    }, scope.signal);
     const work = this.#work(connection, shared, end, scope.signal);
     try {
       await Promise.race([
@@ -205,6 +211,7 @@ export class NeutronSource implements BindingSource {
       signal,
     });
     const subscription = await subscribeFanout(connection, {
+      ...this.#settings.fanout,
       topic: `neutron-vo-Port-${portVersion}`,
       queuePrefix: `bgp-agent.${queueHost}.vo-port`,
       serverTopics: SERVER_TOPICS,

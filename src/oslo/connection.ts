@@ -41,6 +41,10 @@ export type BrokerConnection = {
   /** Resolves with the reason when the connection has ended, in whatever way. */
   readonly closed: Promise<AgentError>;
   isClosed(): boolean;
+  /** Why the broker takes no messages from us at present (it is short of memory or disk), if so. */
+  blockedReason(): string | undefined;
+  /** Tells each change of `blockedReason`, until `signal` aborts. */
+  onBlocked(listener: (reason: string | undefined) => void, signal: AbortSignal): void;
   openChannel(): Promise<BrokerChannel<Channel>>;
   openConfirmChannel(): Promise<BrokerChannel<ConfirmChannel>>;
   /** Runs `work` on a channel of its own: a refused declaration closes the channel it was made on. */
@@ -98,8 +102,20 @@ export async function openConnection(settings: BrokerSettings, host: BrokerHost,
     over = true;
     return new AgentError('broker-connection-lost', 'retryable', `the connection to ${peer} ended`, { cause: error });
   });
-  model.on('blocked', (reason) => log.warn({ peer, reason }, 'broker has blocked publishing'));
-  model.on('unblocked', () => log.info({ peer }, 'broker has unblocked publishing'));
+  let blockedReason: string | undefined;
+  const blockedListeners = new Set<(reason: string | undefined) => void>();
+  const setBlocked = (reason: string | undefined): void => {
+    blockedReason = reason;
+    for (const listener of blockedListeners) listener(reason);
+  };
+  model.on('blocked', (reason) => {
+    log.warn({ peer, reason }, 'RabbitMQ takes no messages');
+    setBlocked(reason);
+  });
+  model.on('unblocked', () => {
+    log.info({ peer }, 'RabbitMQ takes messages again');
+    setBlocked(undefined);
+  });
   const channels = new Set<Channel>();
   const opened = <T extends Channel>(channel: T): BrokerChannel<T> => {
     channels.add(channel);
@@ -113,6 +129,12 @@ export async function openConnection(settings: BrokerSettings, host: BrokerHost,
     peer,
     closed,
     isClosed: () => over,
+    blockedReason: () => blockedReason,
+    onBlocked(listener, signal) {
+      if (signal.aborted) return;
+      blockedListeners.add(listener);
+      signal.addEventListener('abort', () => blockedListeners.delete(listener), { once: true });
+    },
     openChannel: async () => opened(await model.createChannel()),
     openConfirmChannel: async () => opened(await model.createConfirmChannel()),
     async onScratchChannel(work) {
@@ -179,7 +201,14 @@ async function dial(settings: BrokerSettings, host: BrokerHost, peer: string): P
         `RabbitMQ at ${peer} has no vhost "${settings.virtualHost}", or user "${host.username}" may not use it: check transport_url`,
         { cause: error },
       );
-    throw new AgentError('broker-unreachable', 'retryable', `no connection to RabbitMQ at ${peer}`, { cause: error });
+    const wrongCertificate = tls === undefined ? undefined : certificateProblem(error, tls);
+    if (wrongCertificate !== undefined)
+      throw new AgentError('broker-certificate-refused', 'terminal', `the certificate of RabbitMQ at ${peer} ${wrongCertificate}`, {
+        cause: error,
+      });
+    throw new AgentError('broker-unreachable', 'retryable', `no connection to RabbitMQ at ${peer}${tls === undefined ? '' : ' over TLS'}`, {
+      cause: error,
+    });
   }
 }
 
@@ -191,6 +220,25 @@ function tlsOptions(tls: TlsSettings): object {
     ...(key === undefined ? {} : { key }),
     ...(verifyHostname ? {} : { checkServerIdentity: () => undefined }),
   };
+}
+
+/** By Node's names for what OpenSSL finds. */
+function certificateProblem(error: unknown, { ca }: TlsSettings): string | undefined {
+  switch ((error as { code?: unknown } | undefined)?.code) {
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return 'does not name the host that was dialled: dial a name that it holds, or switch off tls.verifyHostname';
+    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
+    case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'UNABLE_TO_GET_ISSUER_CERT':
+    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+      return `is not signed by ${ca === undefined ? 'an authority of this system: name its own in tls.caFile' : 'the authority in tls.caFile'}`;
+    case 'CERT_HAS_EXPIRED':
+    case 'CERT_NOT_YET_VALID':
+      return 'is not valid now';
+    default:
+      return undefined;
+  }
 }
 
 type AmqpEmitter = { on(event: 'error' | 'close', listener: (error?: Error) => void): unknown };

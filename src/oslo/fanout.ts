@@ -18,7 +18,13 @@ export type Cast = {
   readonly requestId?: string;
 };
 
-export type FanoutOptions = {
+/** What an operator may know about the servers' fanouts. */
+export type FanoutSettings = {
+  /** Whether their exchanges are durable; without it, that is found out. */
+  readonly durable?: boolean;
+};
+
+export type FanoutOptions = FanoutSettings & {
   /** The exchange is `TOPIC_fanout`. */
   readonly topic: string;
   /** Begins the private queue's name. */
@@ -56,7 +62,13 @@ export async function subscribeFanout(connection: BrokerConnection, options: Fan
   const end = new Ending();
   void closed.then((error) => end.at(error));
   await channel.assertQueue(queue, PRIVATE_QUEUE);
-  await bindToExisting(connection, exchange, queue, options.serverTopics);
+  try {
+    await bindToExisting(connection, exchange, queue, options);
+  } catch (error) {
+    // Without a consumer it would stay as long as the connection.
+    await channel.deleteQueue(queue).catch(() => undefined);
+    throw error;
+  }
   const receive = castReceiver(options);
   await channel.consume(
     queue,
@@ -70,14 +82,9 @@ export async function subscribeFanout(connection: BrokerConnection, options: Fan
   return { lost: end.reached };
 }
 
-async function bindToExisting(
-  connection: BrokerConnection,
-  exchange: string,
-  queue: string,
-  serverTopics: readonly string[],
-): Promise<void> {
+async function bindToExisting(connection: BrokerConnection, exchange: string, queue: string, options: FanoutOptions): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
-    await ensureFanoutExchange(connection, exchange, serverTopics);
+    await ensureFanoutExchange(connection, exchange, options);
     try {
       return await connection.onScratchChannel(async (scratch) => {
         await scratch.bindQueue(queue, exchange, '');
@@ -88,41 +95,67 @@ async function bindToExisting(
   }
 }
 
-async function ensureFanoutExchange(connection: BrokerConnection, exchange: string, serverTopics: readonly string[]): Promise<void> {
+async function ensureFanoutExchange(connection: BrokerConnection, exchange: string, options: FanoutOptions): Promise<void> {
   if (await exchangeExists(connection, exchange)) return;
-  const durable = await serverDurability(connection, serverTopics);
+  const durable = options.durable ?? (await serverDurability(connection, options));
   await connection.onScratchChannel((scratch) => declareFanout(scratch, exchange, durable));
 }
 
 /** Passive: it says nothing about the exchange's properties, and makes none. */
 export async function exchangeExists(connection: BrokerConnection, exchange: string): Promise<boolean> {
-  try {
-    await connection.onScratchChannel((scratch) => scratch.checkExchange(exchange));
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'broker-not-found') return false;
-    throw error;
-  }
+  return (await unlessMissing(() => connection.onScratchChannel((scratch) => scratch.checkExchange(exchange)))) !== undefined;
 }
 
 /** How the servers declare fanout exchanges: told by the broker, which refuses a declaration that differs from what exists. */
-async function serverDurability(connection: BrokerConnection, serverTopics: readonly string[]): Promise<boolean> {
+async function serverDurability(connection: BrokerConnection, { serverTopics, queuePrefix }: FanoutOptions): Promise<boolean> {
   for (const topic of serverTopics) {
-    const exchange = `${topic}_fanout`;
-    if (!(await exchangeExists(connection, exchange))) continue;
-    try {
-      await connection.onScratchChannel((scratch) => declareFanout(scratch, exchange, false));
-      return false;
-    } catch (error) {
-      if (codeOf(error) === 'broker-precondition-failed') return true;
-      throw error;
-    }
+    if (!(await hasConsumers(connection, topic))) continue;
+    const durable = await unlessMissing(() => durabilityOf(connection, `${topic}_fanout`, `${queuePrefix}.probe.${hexId()}`));
+    if (durable !== undefined) return durable;
   }
   throw new AgentError(
     'fanout-unknown',
     'retryable',
     `no Neutron server listens on ${serverTopics.map((topic) => `${topic}_fanout`).join(' or ')}, so nothing shows how its exchanges are declared`,
   );
+}
+
+/** Passive: whether somebody listens. The queues of dead servers stay for a while. */
+async function hasConsumers(connection: BrokerConnection, queue: string): Promise<boolean> {
+  const found = await unlessMissing(() => connection.onScratchChannel((scratch) => scratch.checkQueue(queue)));
+  return found !== undefined && found.consumerCount > 0;
+}
+
+/**
+ * Whether an auto-delete exchange of others is durable. A queue of ours is bound to it meanwhile, so that it cannot vanish
+ * between the look and the declaration, which would then create it.
+ *
+ * @throws AgentError `broker-not-found`
+ */
+async function durabilityOf(connection: BrokerConnection, exchange: string, holdingQueue: string): Promise<boolean> {
+  return connection.onScratchChannel(async (holder) => {
+    await holder.assertQueue(holdingQueue, { ...PRIVATE_QUEUE, expires: 60_000 });
+    await holder.bindQueue(holdingQueue, exchange, '');
+    try {
+      await connection.onScratchChannel((scratch) => declareFanout(scratch, exchange, false));
+      return false;
+    } catch (error) {
+      if (codeOf(error) === 'broker-precondition-failed') return true;
+      throw error;
+    } finally {
+      await holder.deleteQueue(holdingQueue);
+    }
+  });
+}
+
+/** Undefined when the broker does not know what was asked for. */
+async function unlessMissing<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (codeOf(error) === 'broker-not-found') return undefined;
+    throw error;
+  }
 }
 
 async function declareFanout(channel: Channel, exchange: string, durable: boolean): Promise<void> {

@@ -8,6 +8,8 @@ import { type BrokerConnection, type BrokerSettings, openConnection } from './co
 export type ReconnectSettings = {
   readonly firstDelayMs: number;
   readonly longestDelayMs: number;
+  /** What worked and was lost is begun anew after up to so long, at random: all agents of a cloud lose their broker at once. */
+  readonly spreadMs: number;
 };
 
 export type KeepConnectedOptions = {
@@ -34,24 +36,32 @@ export async function keepConnected(options: KeepConnectedOptions, signal: Abort
     exponentialBackoff({ firstMs: options.reconnect.firstDelayMs, capMs: options.reconnect.longestDelayMs, jitter: 0.5, random });
   let backoff = freshBackoff();
   let connection: BrokerConnection | undefined;
+  let worked = false;
   for (let turn = 0; !signal.aborted; turn += 1) {
     try {
-      if (connection === undefined || connection.isClosed()) {
+      if (connection === undefined) {
         const host = hosts[turn % hosts.length];
         if (host === undefined) throw new Error('no broker host is configured');
         connection = await unlessAborted(openConnection(broker, host, log), signal);
         if (connection === undefined) break;
         log.info({ peer: connection.peer }, 'connected to RabbitMQ');
       }
-      await options.session(connection, () => (backoff = freshBackoff()), signal);
+      const isHealthy = (): void => {
+        backoff = freshBackoff();
+        worked = true;
+      };
+      await options.session(connection, isHealthy, signal);
     } catch (error) {
       if (signal.aborted) break;
-      log.warn({ code: codeOf(error), error: messageOf(error), retryInMs: Math.round(backoff.delayMs) }, 'bus session failed');
+      const delayMs = backoff.delayMs + (worked || connection?.isClosed() === true ? random() * options.reconnect.spreadMs : 0);
+      log.warn({ code: codeOf(error), error: messageOf(error), retryInMs: Math.round(delayMs) }, 'bus session failed');
       options.failed(error);
+      await connection?.closeChannels();
+      if (connection?.isClosed() === true) connection = undefined;
+      worked = false;
+      await sleep(clock, delayMs, signal);
+      backoff = backoff.next();
     }
-    if (!signal.aborted) await connection?.closeChannels();
-    await sleep(clock, backoff.delayMs, signal);
-    backoff = backoff.next();
   }
   await connection?.close();
 }

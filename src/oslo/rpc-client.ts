@@ -103,16 +103,21 @@ export async function openRpcClient(connection: BrokerConnection, options: { que
           signal.addEventListener('abort', abort);
           if (signal.aborted) abort();
           pending.set(msgId, { method, resolve, reject });
-          publisher.channel.publish(exchange, topic, encodeEnvelope(message), properties, (error: unknown) => {
-            if (error !== null && error !== undefined) reject(unanswered(method, error));
-          });
-          void sleep(options.clock, timeoutMs, settled.signal).then(() =>
-            reject(new AgentError('rpc-timeout', 'retryable', `${method} was not answered within ${timeoutMs / 1000} s`)),
-          );
+          const send = (): void => {
+            // amqplib throws at once on a channel that is closed.
+            try {
+              publisher.channel.publish(exchange, topic, encodeEnvelope(message), properties, (error: unknown) => {
+                if (error !== null && error !== undefined) reject(unanswered(method, error));
+              });
+            } catch (error) {
+              reject(unanswered(method, error));
+            }
+          };
+          const blocked = connection.blockedReason();
+          if (blocked === undefined) send();
+          else connection.onBlocked((reason) => reason === undefined && send(), settled.signal);
+          void sleep(options.clock, timeoutMs, settled.signal).then(() => reject(timedOut(method, timeoutMs, blocked)));
         });
-      } catch (error) {
-        // amqplib throws at once on a channel that is closed.
-        throw error instanceof AgentError ? error : unanswered(method, error);
       } finally {
         signal.removeEventListener('abort', abort);
         pending.delete(msgId);
@@ -120,6 +125,17 @@ export async function openRpcClient(connection: BrokerConnection, options: { que
       }
     },
   };
+}
+
+function timedOut(method: string, timeoutMs: number, blocked: string | undefined): AgentError {
+  const seconds = timeoutMs / 1000;
+  return blocked === undefined
+    ? new AgentError('rpc-timeout', 'retryable', `${method} was not answered within ${seconds} s`)
+    : new AgentError(
+        'broker-blocked',
+        'retryable',
+        `${method} was held back and not answered within ${seconds} s: RabbitMQ takes no messages (${blocked})`,
+      );
 }
 
 function unanswered(method: string, cause: unknown): AgentError {

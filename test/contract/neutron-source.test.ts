@@ -41,7 +41,7 @@ afterEach(async () => {
 function settingsFor(port: number, change: Partial<NeutronSettings> = {}): NeutronSettings {
   return {
     ...NEUTRON_DEFAULTS,
-    reconnect: { firstDelayMs: 50, longestDelayMs: 500 },
+    reconnect: { firstDelayMs: 50, longestDelayMs: 500, spreadMs: 0 },
     host: 'hv1',
     vnicTypes: ['normal', 'direct'],
     broker: {

@@ -1,4 +1,5 @@
 /** Our oslo.messaging on a real RabbitMQ. The other side is bare amqplib, so that a mistake of ours does not cancel out. */
+import { createConnection, createServer, type Socket } from 'node:net';
 import { type Channel, type ChannelModel, connect } from 'amqplib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -92,7 +93,7 @@ describe('connecting', () => {
     const running = keepConnected(
       {
         broker: brokerSettings({ host: { username: user[0], password: user[1] } }),
-        reconnect: { firstDelayMs: 50, longestDelayMs: 200 },
+        reconnect: { firstDelayMs: 50, longestDelayMs: 200, spreadMs: 0 },
         clock: systemClock,
         log: silentLog,
         failed: (error) => failures.push((error as AgentError).code),
@@ -120,13 +121,92 @@ describe('connecting', () => {
     expect(sessions[1]?.isClosed()).toBe(true);
   });
 
+  test('only what worked and was lost waits for its share of the spread', async () => {
+    const delays: number[] = [];
+    const stopping = new AbortController();
+    let sessions = 0;
+    await keepConnected(
+      {
+        // The first attempt fails, nobody being there: `random` shuffles nothing.
+        broker: {
+          ...brokerSettings(),
+          hosts: [{ ...brokerSettings().hosts[0], port: await freePort() }, ...brokerSettings().hosts] as BrokerHost[],
+        },
+        reconnect: { firstDelayMs: 100, longestDelayMs: 100, spreadMs: 30_000 },
+        random: () => 0.5,
+        clock: {
+          ...systemClock,
+          wakeAt: async (ms) => void delays.push(Math.round((ms - systemClock.monotonicMs()) / 100) * 100),
+        },
+        log: silentLog,
+        failed: () => undefined,
+        session: async (session, healthy) => {
+          sessions += 1;
+          if (sessions === 1) throw new Error('not yet');
+          if (sessions === 2) healthy();
+          if (sessions === 3) await session.close();
+          if (sessions === 5) stopping.abort();
+          throw new Error(`session ${sessions}`);
+        },
+      },
+      stopping.signal,
+    );
+    // Nobody there; not yet; healthy before it failed; its connection lost; nobody at the next host; failed early.
+    expect(delays).toEqual([100, 100, 15_100, 15_100, 100, 100]);
+  });
+
+  test('another host takes over', async () => {
+    // A host that can be taken away: a pipe to the broker.
+    const pipes = new Set<Socket>();
+    const gate = createServer((socket) => {
+      const onward = createConnection(rabbit.port, '127.0.0.1');
+      for (const [from, to] of [
+        [socket, onward],
+        [onward, socket],
+      ] as const) {
+        pipes.add(from);
+        from.on('error', () => undefined).on('close', () => to.destroy());
+        from.pipe(to);
+      }
+    });
+    const port = await freePort();
+    await new Promise<void>((resolve) => gate.listen(port, '127.0.0.1', resolve));
+    const [broker] = brokerSettings().hosts as [BrokerHost];
+    const peers: string[] = [];
+    const stopping = new AbortController();
+    const running = keepConnected(
+      {
+        broker: { ...brokerSettings(), hosts: [{ ...broker, port }, broker] },
+        reconnect: { firstDelayMs: 10, longestDelayMs: 50, spreadMs: 0 },
+        random: () => 0.5,
+        clock: systemClock,
+        log: silentLog,
+        failed: () => undefined,
+        session: async (session, healthy, signal) => {
+          peers.push(session.peer);
+          healthy();
+          const aborted = new Promise<Error>((resolve) => signal.addEventListener('abort', () => resolve(new Error('aborted'))));
+          throw await Promise.race([session.closed, aborted]);
+        },
+      },
+      stopping.signal,
+    );
+    await until('the first host', () => peers.length === 1);
+    gate.close();
+    for (const pipe of pipes) pipe.destroy();
+    await until('the second host', () => peers.length === 2);
+    expect(peers).toEqual([`127.0.0.1:${port}`, `127.0.0.1:${rabbit.port}`]);
+    stopping.abort();
+    await running;
+  });
+
   test('a session that fails on a living connection gets another turn on it, without its channels', async () => {
     const turns: BrokerConnection[] = [];
     const stopping = new AbortController();
     const running = keepConnected(
       {
         broker: brokerSettings(),
-        reconnect: { firstDelayMs: 10, longestDelayMs: 10 },
+        reconnect: { firstDelayMs: 10, longestDelayMs: 10, spreadMs: 0 },
         clock: systemClock,
         log: silentLog,
         failed: () => undefined,
@@ -136,7 +216,7 @@ describe('connecting', () => {
           await mine.assertQueue('private-to-a-session', { exclusive: true, durable: false, autoDelete: true });
           await mine.consume('private-to-a-session', () => undefined);
           if (turns.length < 3) throw new Error('a queue is gone');
-          await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+          if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
         },
       },
       stopping.signal,
@@ -273,6 +353,25 @@ describe('calls', () => {
     await channel.deleteQueue('q-slow');
   });
 
+  test('while the broker takes no messages, calls wait for it, and it is told', async () => {
+    await serve(() => [{ result: 'late', failure: null, ending: true }]);
+    const told: (string | undefined)[] = [];
+    connection.onBlocked((reason) => told.push(reason), never);
+    await rabbit.ctl('set_vm_memory_high_watermark', '0.0001');
+    try {
+      // RabbitMQ says so to those who publish.
+      void client.call(request({ timeoutMs: 20_000 }), never).catch(() => undefined);
+      await until('the broker to block us', () => connection.blockedReason() !== undefined);
+      await expect(client.call(request({ timeoutMs: 200 }), never)).rejects.toMatchObject({ code: 'broker-blocked', kind: 'retryable' });
+      const waiting = client.call(request({ timeoutMs: 20_000 }), never);
+      await rabbit.ctl('set_vm_memory_high_watermark', '0.4');
+      expect(await waiting).toBe('late');
+    } finally {
+      await rabbit.ctl('set_vm_memory_high_watermark', '0.4');
+    }
+    expect(told).toEqual(['low on memory', undefined]);
+  });
+
   test('giving up', async () => {
     await serve(() => []);
     const aborting = new AbortController();
@@ -306,8 +405,8 @@ describe('calls', () => {
 
 describe('fanout', () => {
   const topic = 'neutron-vo-Port-1.7';
-  const listen = (change: Partial<FanoutOptions> = {}): Promise<{ lost: Promise<AgentError> }> =>
-    subscribeFanout(connection, {
+  const listen = (change: Partial<FanoutOptions> = {}, on: BrokerConnection = connection): Promise<{ lost: Promise<AgentError> }> =>
+    subscribeFanout(on, {
       topic,
       queuePrefix: 'bgp-agent.hv1.vo-port',
       serverTopics: ['q-plugin', 'q-server-resource-versions'],
@@ -319,10 +418,13 @@ describe('fanout', () => {
   const exchanges = async (): Promise<string[]> =>
     (await rabbit.ctl('list_exchanges', 'name', 'type', 'durable', 'auto_delete')).split('\n').filter((line) => line.includes('_fanout'));
   /** As a server declares the fanout it listens on itself. */
-  async function serverListensOn(serverTopic: string, durable: boolean): Promise<void> {
+  async function serverListensOn(serverTopic: string, durable: boolean): Promise<string> {
     await channel.assertExchange(`${serverTopic}_fanout`, 'fanout', { durable, autoDelete: true });
     const { queue } = await channel.assertQueue('', { exclusive: true, durable: false });
     await channel.bindQueue(queue, `${serverTopic}_fanout`, '');
+    await channel.assertQueue(serverTopic, { durable: false, autoDelete: true });
+    await channel.consume(serverTopic, () => undefined, { noAck: true });
+    return queue;
   }
 
   test.each([
@@ -349,6 +451,48 @@ describe('fanout', () => {
   test('where nothing shows how servers declare, nothing is made', async () => {
     await expect(listen()).rejects.toMatchObject({ code: 'fanout-unknown' });
     expect(await exchanges()).toEqual([]);
+  });
+
+  test('the queues of dead servers show nothing: no server may be there to declare them again', async () => {
+    await serverListensOn('q-plugin', true);
+    await channel.assertQueue('left-behind', { durable: true });
+    await channel.bindQueue('left-behind', 'q-plugin_fanout', '');
+    await channel.assertQueue('q-server-resource-versions', { durable: false });
+    await channel.close();
+    channel = await other.createChannel();
+    const found = await exchanges();
+    await expect(listen()).rejects.toMatchObject({ code: 'fanout-unknown' });
+    expect(await exchanges()).toEqual(found);
+    for (const queue of ['left-behind', 'q-server-resource-versions']) await channel.deleteQueue(queue);
+  });
+
+  test.each([true, false])('a durability that is told is not asked for: %s', async (durable) => {
+    await listen({ durable });
+    expect(await exchanges()).toEqual([`${topic}_fanout\tfanout\t${durable}\ttrue`]);
+  });
+
+  test('a server that goes at any moment of it is not made up for wrongly', async () => {
+    const looks: number[] = [];
+    // Between any two of our steps the last queue of the server's exchange goes, and with it the exchange.
+    for (let step = 1; step <= 8; step += 1) {
+      const queue = await serverListensOn('q-plugin', true);
+      let steps = 0;
+      const interrupted: BrokerConnection = {
+        ...connection,
+        async onScratchChannel(work) {
+          if ((steps += 1) === step) await channel.deleteQueue(queue);
+          return connection.onScratchChannel(work);
+        },
+      };
+      await listen({}, interrupted).catch(() => undefined);
+      const durable = (await exchanges()).map((line) => line.split('\t')[2]);
+      expect({ step, durable: durable.filter((value) => value !== 'true') }).toEqual({ step, durable: [] });
+      looks.push(durable.length);
+      await connection.closeChannels();
+      await channel.deleteQueue(queue);
+    }
+    expect(Math.min(...looks)).toBe(0);
+    expect(Math.max(...looks)).toBe(2);
   });
 
   test('casts arrive with what concerns us, once', async () => {

@@ -142,7 +142,7 @@ export function labConfig(
     operator: { socket: 'operator.sock' },
     http: { listen: `127.0.0.1:${httpPort}` },
     log: { level: 'debug' },
-    sources,
+    sources: atOnce(sources),
     announce: {
       ...(networks !== undefined && { networks }),
       prefixes: PREFIXES,
@@ -166,4 +166,10 @@ export function labConfig(
       },
     ],
   };
+}
+
+/** A lab has few agents, and nobody to wait for when they lose their broker together. */
+function atOnce(sources: ConfigChange): ConfigChange {
+  const { neutron } = sources;
+  return neutron === undefined ? sources : { ...sources, neutron: { reconnectSpreadSeconds: 0, ...(neutron as ConfigChange) } };
 }

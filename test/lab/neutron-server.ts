@@ -56,9 +56,9 @@ const SERVER = '/usr/bin/neutron-server';
 /**
  * Takes 7 s on an idle machine, three times that on a busy one, and ends with the lab.
  *
- * @param options `rabbitUrl`: of the broker that the server and its agents share
+ * @param options `rabbitUrl`: of the broker that the server and its agents share; `rabbit`: lines for `[oslo_messaging_rabbit]`
  */
-export async function startNeutronServer(lab: Lab, options: { rabbitUrl: string }): Promise<NeutronServer> {
+export async function startNeutronServer(lab: Lab, options: { rabbitUrl: string; rabbit?: readonly string[] }): Promise<NeutronServer> {
   if (!existsSync(SERVER)) throw new Error(`${SERVER} is missing: apt-get install --no-install-recommends neutron-common python3-pymysql`);
   const folder = lab.path('neutron');
   mkdirSync(folder);
@@ -66,7 +66,7 @@ export async function startNeutronServer(lab: Lab, options: { rabbitUrl: string 
   const port = await freePort();
   const config = `${folder}/neutron.conf`;
   writeFileSync(`${folder}/api-paste.ini`, API_PASTE);
-  writeFileSync(config, neutronConfig({ folder, port, socket: database.socket, rabbitUrl: options.rabbitUrl }));
+  writeFileSync(config, neutronConfig({ folder, port, socket: database.socket, ...options }));
 
   // Debian's own interpreter, whatever else is called python3 on this machine's PATH.
   const env = { PATH: `/usr/bin:${process.env['PATH'] ?? ''}`, PYTHONPATH: undefined, PYTHONHOME: undefined, HOME: folder };
@@ -147,8 +147,8 @@ export async function startNeutronServer(lab: Lab, options: { rabbitUrl: string 
   };
 }
 
-function neutronConfig(options: { folder: string; port: number; socket: string; rabbitUrl: string }): string {
-  const { folder, port, socket, rabbitUrl } = options;
+function neutronConfig(options: { folder: string; port: number; socket: string; rabbitUrl: string; rabbit?: readonly string[] }): string {
+  const { folder, port, socket, rabbitUrl, rabbit = [] } = options;
   return `[DEFAULT]
 auth_strategy = noauth
 core_plugin = ml2
@@ -173,6 +173,7 @@ lock_path = ${folder}/locks
 
 [oslo_messaging_rabbit]
 heartbeat_in_pthread = false
+${rabbit.join('\n')}
 
 [oslo_messaging_notifications]
 driver = messagingv2
