@@ -340,6 +340,8 @@ export class NeutronSource implements BindingSource {
     }
     this.#options.log.info({ version, before: this.#portVersion }, 'version of Port');
     this.#portVersion = version;
+    // As after a registration: the servers may push this version only later.
+    this.#snapshots.in('registered', this.#settings.secondSnapshotMs);
   }
 
   async #snapshotLoop(api: ServerApi, intake: PushIntake, parts: SessionParts, signal: AbortSignal): Promise<void> {

@@ -15,6 +15,10 @@ export type ServerState = {
   readonly ports: Map<string, LabPort>;
   readonly networks: Map<string, LabNetwork>;
   readonly agents: Map<string, LabAgent>;
+  /** The server's own version of Port: none above it can be had. */
+  readonly portVersion: string;
+  /** Neutron's `enable_new_agents`. */
+  readonly enableNewAgents: boolean;
 };
 
 /** The result; an Error named as Neutron names its exceptions; undefined for a method that nobody has. */
@@ -23,7 +27,7 @@ export function answerCall(state: ServerState, method: string, args: Record<stri
     case 'has_alive_neutron_server':
       return true;
     case 'report_state':
-      return reportState(state.agents, args as ReportArgs);
+      return reportState(state, args as ReportArgs);
     case 'get_ports_by_vnic_type_and_host':
       return [...state.ports.values()]
         .filter((port) => port.bindings.some(({ host, vnicType }) => host === args['host'] && vnicType === args['vnic_type']))
@@ -32,14 +36,14 @@ export function answerCall(state: ServerState, method: string, args: Record<stri
       return bulkPull(state, args as { resource_type: string; version: string; filter_kwargs: Record<string, unknown> });
     case 'get_network_details': {
       const network = state.networks.get(String(args['network']));
-      return network === undefined ? null : networkDict(network);
+      return network === undefined ? named('NetworkNotFound', 'Network could not be found.') : networkDict(network);
     }
     default:
       return undefined;
   }
 }
 
-function reportState(agents: Map<string, LabAgent>, { agent_state: { agent_state: state } }: ReportArgs): string {
+function reportState({ agents, enableNewAgents }: ServerState, { agent_state: { agent_state: state } }: ReportArgs): string {
   const key = `${state.agent_type}@${state.host}`;
   const known = agents.get(key);
   const nowText = now();
@@ -50,7 +54,7 @@ function reportState(agents: Map<string, LabAgent>, { agent_state: { agent_state
       binary: state.binary,
       topic: state.topic,
       host: state.host,
-      adminStateUp: true,
+      adminStateUp: enableNewAgents,
       startedAt: nowText,
       createdAt: nowText,
       heartbeatTimestamp: nowText,
@@ -88,9 +92,13 @@ function bulkPull(
     );
   if (type === 'Agent')
     return [...state.agents.values()].filter(({ host, agentType }) => matches({ host, agent_type: agentType })).map(agentObject);
-  return [...state.ports.values()]
-    .filter(({ id, network, deviceId, status }) => matches({ id, network_id: network.id, device_id: deviceId, status }))
-    .map((port) => portObject(port, version));
+  const found = [...state.ports.values()].filter(({ id, network, deviceId, status }) =>
+    matches({ id, network_id: network.id, device_id: deviceId, status }),
+  );
+  // The class is asked for the version of each object that it has: none found, none refused.
+  if (found.length > 0 && minorOf(version) > minorOf(state.portVersion))
+    return named('InvalidTargetVersion', `Invalid target version ${version}`);
+  return found.map((port) => portObject(port, version));
 }
 
 type ReportArgs = {
@@ -107,6 +115,10 @@ type ReportArgs = {
   };
   readonly time: string;
 };
+
+function minorOf(version: string): number {
+  return Number(version.split('.')[1]);
+}
 
 function named(name: string, message: string): Error {
   return Object.assign(new Error(message), { name });

@@ -24,6 +24,8 @@ export type StandInOptions = {
   readonly controlExchange?: string;
   /** Versions of the Port object to push, each on its own exchange. */
   readonly portVersions?: readonly string[];
+  /** The server's own version of Port. */
+  readonly portVersion?: string;
   /** What pushes carry where a real one has the caller's Keystone token. */
   readonly token?: string;
 };
@@ -72,6 +74,9 @@ export class NeutronStandIn {
   readonly calls: StandInCall[] = [];
   /** By method; stays until removed. */
   readonly faults: Map<string, Fault> = new Map<string, Fault>();
+  readonly portVersion: string;
+  /** Neutron's option of that name. */
+  enableNewAgents = true;
   /** While true, pushes are lost: the state changes and nobody is told. */
   muted = false;
 
@@ -89,6 +94,7 @@ export class NeutronStandIn {
     this.#closeConnection = closeConnection;
     this.#exchange = options.controlExchange ?? 'neutron';
     this.#portVersions = options.portVersions ?? ['1.7'];
+    this.portVersion = options.portVersion ?? '1.10';
     for (const channel of [publisher, consumer]) channel.on('error', () => undefined);
   }
 
