@@ -151,6 +151,8 @@ function createSources(
       ...NEUTRON_DEFAULTS,
       broker,
       host: config.host,
+      reconnect: { ...NEUTRON_DEFAULTS.reconnect, spreadMs: neutron.reconnectSpreadMs },
+      fanout: neutron.fanoutDurable === undefined ? {} : { durable: neutron.fanoutDurable },
       controlExchange: neutron.controlExchange,
       vnicTypes: neutron.vnicTypes,
       resyncIntervalMs: neutron.resyncIntervalMs,
@@ -164,8 +166,6 @@ function createSources(
         log,
         telemetry,
         configurations: () => answers.configurations(),
-      reconnect: { ...NEUTRON_DEFAULTS.reconnect, spreadMs: neutron.reconnectSpreadMs },
-      fanout: neutron.fanoutDurable === undefined ? {} : { durable: neutron.fanoutDurable },
         hangsOnNetwork: (port) => hangsOnNetwork(port, decision()),
       }),
     );
