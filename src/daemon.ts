@@ -7,8 +7,9 @@ import { Answers } from './core/answers.ts';
 import { BindingTable } from './core/binding-table.ts';
 import type { BindingSource, Telemetry } from './core/ports.ts';
 import { hangsOnNetwork } from './domain/decision.ts';
-import type { DecisionSettings } from './domain/settings.ts';
-import { Reconciler, type ReconcilerSettings } from './core/reconciler.ts';
+import type { DecisionSettings, SpeakerSettings } from './domain/settings.ts';
+import { Reconciler } from './core/reconciler.ts';
+import type { ReconcilerSettings } from './core/reconciler-types.ts';
 import { GobgpSpeaker } from './gobgp/speaker.ts';
 import { type Clock, sleep, systemClock } from './lib/clock.ts';
 import { codeOf, messageOf } from './lib/errors.ts';
@@ -46,11 +47,13 @@ export async function runDaemon(configFile: string, env: NodeJS.ProcessEnv, cont
   const clock = systemClock;
   const version = packageVersion();
   const startedAt = clock.wallTime();
-  const running: Promise<void>[] = [];
-  let warnings = config.warnings;
+  let shown: ConfigWarnings = { config: config.warnings, problem: [] };
 
   const metrics: Metrics = createMetrics({ version, sources: Object.keys(config.sources), snapshot: () => snapshot() });
-  const telemetry: Telemetry = fanOut(metrics.telemetry, telemetryLog(log, clock));
+  const telemetry: Telemetry = fanOut(metrics.telemetry, telemetryLog(log, clock), {
+    count: ({ kind }) => kind === 'source-in-sync' && keeper.changed(),
+    observe: () => {},
+  });
   const store = createStateStore(config.stateDirectory, telemetry);
   const bootId = await readBootId();
   const stored = await loadStoredState(store, { bootId, host: config.host, now: startedAt });
@@ -62,7 +65,7 @@ export async function runDaemon(configFile: string, env: NodeJS.ProcessEnv, cont
     clock,
     bootId,
     host: config.host,
-    state: () => ({ routes: reconciler.ownRoutes(), ports: table.portsToKeep() }),
+    state: () => ({ routes: reconciler.routesToKeep(), ports: table.portsToKeep() }),
   });
   const reconciler: Reconciler = new Reconciler({
     table,
@@ -86,7 +89,7 @@ export async function runDaemon(configFile: string, env: NodeJS.ProcessEnv, cont
     speaker,
     clock,
     identity: { version, host: config.host, instanceId: instanceId(), startedAt },
-    warnings: () => warnings,
+    warnings: () => [...shown.config, ...shown.problem],
   });
   const sources = createSources(config, { clock, log, telemetry, answers, decision: () => reconciler.settings().decision });
 
@@ -112,23 +115,33 @@ export async function runDaemon(configFile: string, env: NodeJS.ProcessEnv, cont
     log,
   });
   log.info({ version, host: config.host, config: config.file, pid: process.pid, mode: config.speaker.mode }, 'started');
-  for (const warning of warnings) log.warn({ warning }, 'configuration');
+  for (const warning of config.warnings) log.warn({ warning }, 'configuration');
   if (config.speaker.mode === 'attached')
     log.warn({}, 'attached mode: the export policy of GoBGP and hitless restarts of it are up to its own configuration');
 
   for (const { source, port } of stored.ports) table.seed(source, [port]);
-  for (const source of sources) running.push(source.run(table.sink(source.name), control.stop));
-  running.push(reconciler.run(control.stop), keeper.run(control.stop));
-  running.push(serveHttp(config, metrics, () => readiness(answers, reconciler), { clock, log }, control.stop));
   control.onReload(() => {
-    warnings = reload(configFile, env, config, { table, reconciler, log, warnings });
+    shown = reload(configFile, env, config, { table, reconciler, log, shown });
     // Which networks have to be asked for may have changed.
     for (const source of sources) source.resync();
   });
-
-  await Promise.all(running);
-  speaker.close();
-  await api.close();
+  const failure = new AbortController();
+  const stop = AbortSignal.any([control.stop, failure.signal]);
+  const parts = [
+    ...sources.map((source) => source.run(table.sink(source.name), stop)),
+    reconciler.run(stop),
+    keeper.run(stop),
+    serveHttp(config, metrics, () => readiness(answers, reconciler), { clock, log }, stop),
+  ];
+  try {
+    await Promise.all(parts);
+  } finally {
+    // No part runs on without the others: whoever supervises the daemon starts it anew.
+    failure.abort();
+    await Promise.allSettled(parts);
+    speaker.close();
+    await api.close();
+  }
   log.info({ ownRoutes: reconciler.ownRoutes().size }, 'stopped; nothing was withdrawn');
 }
 
@@ -196,7 +209,7 @@ async function serveHttp(
   }
 }
 
-/** Ready: every source is in sync and GoBGP holds what is desired. */
+/** Ready: every source is in sync, the peers were opened, and GoBGP holds what is desired. */
 function readiness(answers: Answers, reconciler: Reconciler): Verdict {
   const state = reconciler.state();
   const reasons = answers
@@ -204,19 +217,26 @@ function readiness(answers: Answers, reconciler: Reconciler): Verdict {
     .filter(({ inSync }) => !inSync)
     .map(({ name, lostReason }) => `source ${name} is not in sync: ${lostReason ?? 'no snapshot yet'}`);
   if (state.kind !== 'ready') reasons.push(`GoBGP: ${'reason' in state ? state.reason : state.kind}`);
+  else if (!reconciler.isComplete()) reasons.push('GoBGP does not hold what is desired yet');
   return { ok: reasons.length === 0, reasons };
 }
+
+/** What `status` warns of: of the configuration in use, and of the file as it was read last. */
+type ConfigWarnings = { readonly config: readonly string[]; readonly problem: readonly string[] };
 
 /** Takes what can change in a running daemon from the file; a file that cannot be used changes nothing. */
 function reload(
   configFile: string,
   env: NodeJS.ProcessEnv,
   started: Config,
-  parts: { table: BindingTable; reconciler: Reconciler; log: OpsLog; warnings: readonly string[] },
-): readonly string[] {
+  parts: { table: BindingTable; reconciler: Reconciler; log: OpsLog; shown: ConfigWarnings },
+): ConfigWarnings {
   const { table, reconciler, log } = parts;
   try {
     const config = loadConfig(configFile, env);
+    const frozen = fixedInGobgp(config.speaker, started.speaker);
+    if (frozen.length > 0)
+      throw new Error(`${frozen.join(', ')} cannot change while GoBGP runs: restart gobgpd and the daemon, which interrupts every session`);
     log.setLevel(config.logLevel);
     const decision = { ...config.decision, host: started.host };
     table.configure(decision);
@@ -226,12 +246,21 @@ function reload(
         ? []
         : ['the configuration holds changes that need a restart of the daemon (a restart withdraws nothing)'];
     log.info({ needsRestart: needsRestart.length > 0 }, 'configuration read again');
-    return [...config.warnings, ...needsRestart];
+    return { config: config.warnings, problem: needsRestart };
   } catch (error) {
     const problems = error instanceof ConfigError ? error.problems : [messageOf(error)];
     log.error({ problems }, 'the new configuration cannot be used; the old one stays');
-    return [...parts.warnings, `the configuration file has problems, so the one before is in use: ${problems.join('; ')}`];
+    return {
+      config: parts.shown.config,
+      problem: [`the configuration file has problems, so the one before is in use: ${problems.join('; ')}`],
+    };
   }
+}
+
+/** What a running GoBGP cannot change, among what differs. */
+function fixedInGobgp(now: SpeakerSettings, before: SpeakerSettings): readonly string[] {
+  const keys = ['mode', 'asn', 'routerId', 'listenPort', 'listenAddresses'] as const;
+  return keys.filter((key) => JSON.stringify(now[key]) !== JSON.stringify(before[key])).map((key) => `gobgp.${key}`);
 }
 
 /** What is fixed when the daemon starts, as a value to compare. */

@@ -63,7 +63,7 @@ export function renderPeers(rows: readonly PeerRow[], paper: Paper): string {
 
 export function renderExplain(answer: ExplainAnswer, paper: Paper): string {
   const verdict = answer.announced ? toned('is announced', 'good', paper) : toned('is not announced', 'bad', paper);
-  const why = answer.firstFailure === undefined ? '' : `: ${printable(answer.firstFailure)}`;
+  const why = answer.firstFailure === undefined ? '' : `${answer.announced ? ', but' : ':'} ${printable(answer.firstFailure)}`;
   const lines = answer.steps.flatMap(({ step, ok, text, detail }) => [
     `  ${ok ? toned('yes', 'good', paper) : toned('no ', 'bad', paper)}  ${step.padEnd(8)}  ${printable(text)}`,
     ...Object.entries(detail ?? {}).map(([key, value]) => toned(`                   ${key}: ${detailText(value)}`, 'dim', paper)),

@@ -55,6 +55,7 @@ export class BindingTable {
   readonly #sources = new Map<string, SourceStatus>();
   readonly #warnings = new Map<string, Map<SourceWarning, string>>();
   #dirty = new Map<Prefix, number>();
+  #sourcesChanged = false;
   #doubtedAddresses: readonly string[] = [];
 
   /** @param onChange called after every call of a sink; it carries no meaning */
@@ -100,6 +101,13 @@ export class BindingTable {
   /** Addresses that are announced in doubt: from now on a push that names one is of interest. */
   setDoubts(prefixes: Iterable<Prefix>): void {
     this.#doubtedAddresses = [...prefixes].map((prefix) => prefix.slice(0, prefix.indexOf('/')));
+  }
+
+  /** Whether a source came in sync, told a snapshot or was lost since the last call. */
+  takeSourcesChanged(): boolean {
+    const isChanged = this.#sourcesChanged;
+    this.#sourcesChanged = false;
+    return isChanged;
   }
 
   /** Prefixes whose claims changed since the last call, each with the time of the first change. */
@@ -199,6 +207,7 @@ export class BindingTable {
       if (entry.state === 'unconfirmed') this.#enter(entry, 'deleted');
       else if (entry.state !== 'deleted' && entry.state !== 'not-found') this.#enter(entry, 'not-found');
     }
+    this.#sourcesChanged = true;
     this.#sources.set(source, { name: source, inSync: true, inSyncOnce: true, snapshotMs: this.#clock.monotonicMs() });
     this.#telemetry.count({ kind: 'source-in-sync', source, ports: bindings.length });
     this.#onChange();
@@ -206,7 +215,7 @@ export class BindingTable {
 
   #upsert(source: string, port: PortBinding, isSnapshot: boolean): void {
     const known = this.#ports.get(keyOf(source, port.portId));
-    if (known !== undefined && isOlder(port, known) && !this.#insists(known, port, isSnapshot)) {
+    if (known !== undefined && isOlder(port, known, isSnapshot) && !this.#insists(known, port, isSnapshot)) {
       this.#telemetry.count({ kind: 'bus-message', source, outcome: 'stale' });
       // It is there at least, and what the last process knew of it is newer.
       if (known.state === 'stored') this.#enter(known, 'present');
@@ -323,11 +332,10 @@ function keyOf(source: string, portId: string): string {
   return `${source} ${portId}`;
 }
 
-/** A deletion that was confirmed is not undone by the state it deleted. */
-function isOlder(port: PortBinding, known: PortEntry): boolean {
-  return (
-    port.revisionNumber < known.port.revisionNumber || (known.state === 'deleted' && port.revisionNumber === known.port.revisionNumber)
-  );
+/** A deletion that was confirmed is not undone by a snapshot of the state it deleted, only by a look-up of the port itself. */
+function isOlder(port: PortBinding, { state, port: known }: PortEntry, isSnapshot: boolean): boolean {
+  const isRevival = isSnapshot && state === 'deleted' && port.revisionNumber === known.revisionNumber;
+  return isRevival || port.revisionNumber < known.revisionNumber;
 }
 
 /** A port never changes its network: what was known of the network once is not forgotten because a message does not say it. */

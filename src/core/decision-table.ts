@@ -2,7 +2,7 @@
  * The decisions of all prefixes, kept up to date prefix by prefix. `domain/decision.ts` decides one; here is what spans
  * several: deadlines, doubts and the route limit. Evaluating some prefixes gives what evaluating all would.
  */
-import { type Decision, decide, type PrefixFacts, type Since, type World } from '../domain/decision.ts';
+import { type Decision, decide, type Evaluation, type PrefixFacts, type Since, type World } from '../domain/decision.ts';
 import type { Prefix } from '../domain/prefix.ts';
 
 export class DecisionTable {
@@ -10,17 +10,30 @@ export class DecisionTable {
   readonly #since = new Map<Prefix, readonly Since[]>();
   readonly #deadlines = new Map<Prefix, number>();
   readonly #doubts = new Set<Prefix>();
+  #doubtsChanged = false;
+  readonly #held = new Set<Prefix>();
+  /** The port by which each own route was announced last. */
+  readonly #spokesmen = new Map<Prefix, string>();
   #limited: ReadonlySet<Prefix> = new Set();
   #routes = 0;
 
   /**
    * Decides `prefixes` anew.
-   * @param facts what is known of a prefix, but for `since`, which is kept here
+   * @param facts what is known of a prefix, but for what is kept here
    * @returns other prefixes whose decision the route limit changed
    */
-  evaluate(prefixes: Iterable<Prefix>, world: World, facts: (prefix: Prefix) => Omit<PrefixFacts, 'since'>): ReadonlySet<Prefix> {
+  evaluate(
+    prefixes: Iterable<Prefix>,
+    world: World,
+    facts: (prefix: Prefix) => Omit<PrefixFacts, 'since' | 'spokesman'>,
+  ): ReadonlySet<Prefix> {
     const isOwn = (prefix: Prefix): boolean => facts(prefix).own !== undefined;
-    for (const prefix of prefixes) this.#store(prefix, decide({ ...facts(prefix), since: this.#since.get(prefix) ?? [] }, world));
+    for (const prefix of prefixes) {
+      const known = facts(prefix);
+      const spokesman = this.#spokesmen.get(prefix);
+      const since = this.#since.get(prefix) ?? [];
+      this.#store(prefix, decide({ ...known, since, ...(spokesman !== undefined && { spokesman }) }, world), known.own !== undefined);
+    }
     return this.#limit(world.settings.routeLimit, isOwn);
   }
 
@@ -41,9 +54,16 @@ export class DecisionTable {
     return this.#decisions.keys();
   }
 
-  /** Prefixes that are announced although something speaks against it, or nothing for it. */
-  doubts(): ReadonlySet<Prefix> {
-    return this.#doubts;
+  /** Prefixes that are announced although something speaks against it, or nothing for it; undefined: the same as at the last call. */
+  takeDoubts(): ReadonlySet<Prefix> | undefined {
+    const isChanged = this.#doubtsChanged;
+    this.#doubtsChanged = false;
+    return isChanged ? this.#doubts : undefined;
+  }
+
+  /** Prefixes that wait for what the sources say next. */
+  held(): ReadonlySet<Prefix> {
+    return this.#held;
   }
 
   /** Prefixes whose grace is over. */
@@ -53,20 +73,30 @@ export class DecisionTable {
 
   /** When the next grace is over; Infinity: none is open. */
   nextDeadlineMs(): number {
-    return Math.min(Number.POSITIVE_INFINITY, ...this.#deadlines.values());
+    let next = Number.POSITIVE_INFINITY;
+    for (const deadlineMs of this.#deadlines.values()) if (deadlineMs < next) next = deadlineMs;
+    return next;
   }
 
-  #store(prefix: Prefix, { decision, since }: { decision?: Decision; since: readonly Since[] }): void {
+  #store(prefix: Prefix, { decision, since }: Evaluation, isOwn: boolean): void {
     this.#routes -= this.#decisions.get(prefix)?.route === undefined ? 0 : 1;
     this.#routes += decision?.route === undefined ? 0 : 1;
     if (decision === undefined) this.#decisions.delete(prefix);
     else this.#decisions.set(prefix, decision);
+    if (decision?.route !== undefined && decision.claim !== undefined) this.#spokesmen.set(prefix, decision.claim.port.portId);
+    else if (!isOwn && decision?.route === undefined) this.#spokesmen.delete(prefix);
     if (since.length === 0) this.#since.delete(prefix);
     else this.#since.set(prefix, since);
     if (decision?.untilMs === undefined) this.#deadlines.delete(prefix);
     else this.#deadlines.set(prefix, decision.untilMs);
-    if (decision?.route === undefined || decision.reason === undefined) this.#doubts.delete(prefix);
-    else this.#doubts.add(prefix);
+    const isDoubt = decision?.route !== undefined && decision.reason !== undefined;
+    if (isDoubt !== this.#doubts.has(prefix)) {
+      if (isDoubt) this.#doubts.add(prefix);
+      else this.#doubts.delete(prefix);
+      this.#doubtsChanged = true;
+    }
+    if (decision?.set === 'held') this.#held.add(prefix);
+    else this.#held.delete(prefix);
   }
 
   /** Fewer than `limit` routes go before each that stays: own ones first, then by prefix. */

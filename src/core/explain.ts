@@ -35,6 +35,12 @@ export const REASON_TEXTS: Readonly<Record<Reason, string>> = {
   unmentioned: 'no source knows a port with this address',
 };
 
+const GONE_TEXTS = {
+  unconfirmed: 'told as deleted, not yet confirmed',
+  deleted: 'deleted',
+  'not-found': 'not found by a look-up',
+} as const;
+
 export type ExplainFacts = {
   readonly prefix: Prefix;
   readonly claims: readonly Claim[];
@@ -73,6 +79,7 @@ function bindingSteps({ claims, decision, sources, settings, prefix }: ExplainFa
     .map((claim) => {
       const { port, source, state, holds } = claim;
       const active = activeBinding(port);
+      const gone = state === 'present' ? '' : `${GONE_TEXTS[state]}; last known: `;
       const where = active === undefined ? 'bound to no host' : `bound to ${active.host} (${active.vifType}, ${active.vnicType})`;
       const against =
         decision === undefined || port.portId === spokesman
@@ -81,7 +88,7 @@ function bindingSteps({ claims, decision, sources, settings, prefix }: ExplainFa
       return {
         step: 'binding',
         ok: true,
-        text: `port ${port.portId} is ${where}, ${port.status}${port.adminStateUp ? '' : ', admin down'}, revision ${port.revisionNumber} of ${port.updatedAt}, told by ${source}${
+        text: `${gone}port ${port.portId} is ${where}, ${port.status}${port.adminStateUp ? '' : ', admin down'}, revision ${port.revisionNumber} of ${port.updatedAt}, told by ${source}${
           against === undefined ? '' : `; not this one: ${against}`
         }`,
         detail: { prefix, source, state, holdsAddress: holds, port, ...(against !== undefined && { reason: against }) },

@@ -12,19 +12,24 @@ const DEFAULT_RESTART_SECONDS = 30;
 export class PeerGate {
   #state: 'closed' | 'opening' | 'open' = 'closed';
   #atLatestMs = 0;
+  #checkAgain = false;
 
   /** A speaker was found. With its routes and peers in place nothing has to wait. */
   found(state: 'empty' | 'running', { mode, peers }: SpeakerSettings, nowMs: number): void {
     const restartSeconds = peers.flatMap(({ gracefulRestart }) => gracefulRestart?.restartTimeSeconds ?? []);
     const waitMs = Math.min(DEFAULT_RESTART_SECONDS, ...restartSeconds) * 1_000 * AT_LATEST_SHARE;
     this.#state = mode === 'attached' ? 'open' : 'closed';
+    this.#checkAgain = false;
     this.#atLatestMs = state === 'empty' ? nowMs + waitMs : nowMs;
   }
 
-  /** The configuration of the peers may have changed; they have their routes. */
+  /** The configuration of the peers may have changed; they have their routes. While it is carried out, it waits. */
   check(nowMs: number): void {
-    this.#state = 'closed';
-    this.#atLatestMs = nowMs;
+    if (this.#state === 'opening') this.#checkAgain = true;
+    else if (this.#state === 'open') {
+      this.#state = 'closed';
+      this.#atLatestMs = nowMs;
+    }
   }
 
   isClosed(): boolean {
@@ -38,12 +43,16 @@ export class PeerGate {
     return true;
   }
 
-  opened(): void {
+  opened(nowMs: number): void {
     this.#state = 'open';
+    const again = this.#checkAgain;
+    this.#checkAgain = false;
+    if (again) this.check(nowMs);
   }
 
   failed(retryAtMs: number): void {
     this.#state = 'closed';
+    this.#checkAgain = false;
     this.#atLatestMs = retryAtMs;
   }
 

@@ -8,46 +8,25 @@
  * - One failed operation never stops the others: it stays wanted and is tried again with backoff.
  * - Peers of an empty GoBGP are opened after its routes are there, so that no router ever sees an empty table.
  */
-import type { Decision, PrefixFacts, World } from '../domain/decision.ts';
+import type { PrefixFacts, World } from '../domain/decision.ts';
 import { guard } from '../domain/guard.ts';
 import { type Operation, planReconcile, prefixOf } from '../domain/plan.ts';
 import type { Prefix } from '../domain/prefix.ts';
 import { isMarked, type Route } from '../domain/route.ts';
-import type { DecisionSettings, SpeakerSettings } from '../domain/settings.ts';
 import { exponentialBackoff } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
-import { messageOf } from '../lib/errors.ts';
+import { AgentError, messageOf } from '../lib/errors.ts';
+import { Trigger } from '../lib/trigger.ts';
 import type { BindingTable } from './binding-table.ts';
 import { DecisionTable } from './decision-table.ts';
+import { EventLatency } from './event-latency.ts';
+import { OwnRoutes } from './own-routes.ts';
 import { PeerGate } from './peer-gate.ts';
 import { type PeerSession, PeerSessions } from './peer-sessions.ts';
-import type { LocalRoutes, Outcome, PeerOutcome, Speaker, Telemetry } from './ports.ts';
+import type { LocalRoutes, PeerOutcome, Speaker, Telemetry } from './ports.ts';
+import type { ReconcileReport, ReconcilerSettings, RouteChange, SpeakerState } from './reconciler-types.ts';
 import { Retries } from './retries.ts';
 import { SpeakerView } from './speaker-view.ts';
-
-export type ReconcilerSettings = {
-  readonly decision: DecisionSettings;
-  readonly speaker: SpeakerSettings;
-  /** How often the speaker is read in full and everything is decided anew. */
-  readonly resyncIntervalMs: number;
-};
-
-/** What became of one route, and the decision that asked for it. */
-export type RouteChange = { readonly outcome: Outcome; readonly decision: Decision | undefined };
-
-export type ReconcileReport = {
-  readonly changes: readonly RouteChange[];
-  /** Whether GoBGP holds, as far as we know, exactly what is desired. */
-  readonly complete: boolean;
-  readonly durationMs: number;
-};
-
-/** The reconciler's relation to the speaker; each transition is told to telemetry as from, to, reason. */
-export type SpeakerState =
-  | { readonly kind: 'away'; readonly reason: string }
-  | { readonly kind: 'preparing' }
-  | { readonly kind: 'waiting'; readonly reason: string }
-  | { readonly kind: 'ready' };
 
 /** Surprises make the view stale at most this often: a flood of foreign changes must not become a flood of reads. */
 const REREAD_INTERVAL_MS = 1_000;
@@ -65,16 +44,16 @@ export class Reconciler {
   #settings: ReconcilerSettings;
   #state: SpeakerState = { kind: 'away', reason: 'not yet asked' };
   readonly #gate = new PeerGate();
-  /** What GoBGP held before it was found empty, until everything is there again. */
-  #before: LocalRoutes = new Map();
+  readonly #own: OwnRoutes;
   readonly #retries = new Retries();
+  readonly #latency: EventLatency;
   #everything = true;
   #reprepare = false;
   #lastReadMs = Number.NEGATIVE_INFINITY;
   #snapshotAskedMs = Number.NEGATIVE_INFINITY;
   #lastCompleteAt: Date | undefined;
-  #wake: () => void = () => {};
-  #triggered = false;
+  #isComplete = false;
+  readonly #trigger = new Trigger();
 
   /**
    * @param options.stored what the state store says GoBGP held last, under the same boot id
@@ -96,15 +75,15 @@ export class Reconciler {
     this.#clock = options.clock;
     this.#telemetry = options.telemetry;
     this.sessions = new PeerSessions(options.telemetry);
+    this.#latency = new EventLatency(options.telemetry);
     this.#onReport = options.onReport ?? (() => {});
     this.#wantSnapshot = options.wantSnapshot ?? (() => {});
-    this.#before = options.stored ?? new Map();
+    this.#own = new OwnRoutes(this.view, options.stored ?? new Map());
   }
 
   /** Asks for a run; it may be called at any time and any number of times. */
   trigger(): void {
-    this.#triggered = true;
-    this.#wake();
+    this.#trigger.fire();
   }
 
   configure(settings: ReconcilerSettings): void {
@@ -127,16 +106,24 @@ export class Reconciler {
     return this.#lastCompleteAt;
   }
 
+  /** Whether GoBGP held exactly what was desired after the last run. */
+  isComplete(): boolean {
+    return this.#isComplete;
+  }
+
   /** Our route of a prefix in GoBGP, or the one it held before it was found empty. */
   own(prefix: Prefix): Route | undefined {
-    const route = this.view.get(prefix) ?? this.#before.get(prefix);
-    return route !== undefined && isMarked(route.attributes, this.#settings.decision.markers) ? route : undefined;
+    return this.#own.get(prefix, this.#settings.decision.markers);
   }
 
   /** Every route of ours that GoBGP holds. */
   ownRoutes(): LocalRoutes {
-    const { markers } = this.#settings.decision;
-    return new Map([...this.view.routes()].filter(([, { attributes }]) => isMarked(attributes, markers)));
+    return this.#own.held(this.#settings.decision.markers);
+  }
+
+  /** What the next process should know of our routes. */
+  routesToKeep(): LocalRoutes {
+    return this.#own.toKeep(this.#settings.decision.markers);
   }
 
   /** Runs until `signal` aborts. Stopping withdraws nothing. */
@@ -146,61 +133,73 @@ export class Reconciler {
     while (!signal.aborted) {
       const end = new AbortController();
       try {
-        await this.#session(AbortSignal.any([signal, end.signal]), () => (backoff = fresh));
-        this.#enter({ kind: 'away', reason: 'the watch stream ended' });
+        await this.#session(AbortSignal.any([signal, end.signal]), end, () => (backoff = fresh));
+        if (!signal.aborted) this.#enter({ kind: 'away', reason: 'the watch stream ended' });
       } catch (error) {
-        this.#enter({ kind: 'away', reason: messageOf(error) });
+        if (!signal.aborted) this.#enter({ kind: 'away', reason: messageOf(error) });
       } finally {
         end.abort();
       }
-      await this.#clock.wakeAt(this.#clock.monotonicMs() + backoff.delayMs, signal);
+      await this.#decideUntil(this.#clock.monotonicMs() + backoff.delayMs, signal);
       backoff = backoff.next();
     }
   }
 
+  /** While the speaker is away nothing is sent; what is decided stays true to the bindings all the same. */
+  async #decideUntil(endMs: number, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && this.#clock.monotonicMs() < endMs) {
+      this.#trigger.reset();
+      this.#evaluate(this.#toDecide(this.#table.takeDirty().keys(), this.#clock.monotonicMs()));
+      await this.#trigger.wait(this.#clock, endMs, signal);
+    }
+  }
+
   /** From finding the speaker to losing it. */
-  async #session(signal: AbortSignal, onReady: () => void): Promise<void> {
+  async #session(signal: AbortSignal, end: AbortController, onReady: () => void): Promise<void> {
     const speaker = this.#settings.speaker;
     const found = await this.#speaker.prepare(speaker, signal);
     this.#reprepare = false;
     this.#enter({ kind: 'preparing' });
     // Without peers nobody has seen its routes yet: a bring-up that was cut short goes on as one.
     const isEmpty = found === 'empty' || (speaker.mode === 'managed' && (await this.#speaker.listPeers(signal)).length === 0);
-    if (!isEmpty) this.#before = new Map();
-    else if (this.view.routes().size > 0) this.#before = new Map(this.view.routes());
+    // An attached GoBGP does not say that it was restarted.
+    if (isEmpty || (speaker.mode === 'attached' && this.view.routes().size > 0)) this.#own.lost();
+    else this.#own.complete();
     this.#gate.found(isEmpty ? 'empty' : 'running', speaker, this.#clock.monotonicMs());
-    const lost = await this.#startWatch(signal);
+    const { watching } = await this.#startWatch(signal, end);
     this.view.invalidate('the speaker was found');
     this.#lastReadMs = Number.NEGATIVE_INFINITY;
-    onReady();
-    for (;;) {
-      this.#triggered = false;
+    while (!signal.aborted) {
+      this.#trigger.reset();
       await this.#reconcile(signal);
-      await Promise.race([this.#wait(signal), lost.promise]);
-      if (signal.aborted || lost.over()) return lost.promise;
+      onReady();
+      await this.#wait(signal);
     }
+    return watching;
   }
 
-  /** Resolves when the stream is live; its end is told by what it returns. */
-  async #startWatch(signal: AbortSignal): Promise<{ promise: Promise<void>; over: () => boolean }> {
-    let over = false;
+  /** Resolves when the stream is live, or over already. Its end ends the session; what it returns says why. */
+  async #startWatch(signal: AbortSignal, end: AbortController): Promise<{ watching: Promise<void> }> {
     let live: () => void = () => {};
     const isLive = new Promise<void>((resolve) => (live = resolve));
     const handlers = {
       live: () => live(),
-      route: (prefix: Prefix, route: Route | undefined) => {
-        this.view.event(prefix, route);
-        if (this.view.staleReason() !== undefined) this.trigger();
-      },
+      route: (prefix: Prefix, route: Route | undefined) => this.#told(prefix, route),
       peer: (session: PeerSession) => this.sessions.told(session),
     };
-    const promise = this.#speaker.watch(handlers, signal).finally(() => {
-      over = true;
-      this.view.invalidate('the watch stream ended');
-      this.trigger();
-    });
-    await Promise.race([isLive, promise]);
-    return { promise, over: () => over };
+    const watching = this.#speaker.watch(handlers, signal).finally(() => end.abort());
+    // Its failure is told where the session ends, whenever that is.
+    watching.catch(() => undefined);
+    await Promise.race([isLive, watching]);
+    return { watching };
+  }
+
+  /** A path in GoBGP changed. What concerns none of our routes is taken as told; a surprise about one of them is a doubt. */
+  #told(prefix: Prefix, route: Route | undefined): void {
+    const isOurs = this.own(prefix) !== undefined || this.decisions.get(prefix)?.route !== undefined;
+    const isAskedFor = this.view.event(prefix, route);
+    if (!isAskedFor && (isOurs || this.own(prefix) !== undefined)) this.view.invalidate(`unexpected change of ${prefix}`);
+    if (!isAskedFor || (!this.#isComplete && this.view.isSettled())) this.trigger();
   }
 
   /** One run. */
@@ -208,35 +207,33 @@ export class Reconciler {
     const startMs = this.#clock.monotonicMs();
     if (this.#reprepare) {
       this.#reprepare = false;
-      await this.#speaker.prepare(this.#settings.speaker, signal);
-      if (this.#settings.speaker.mode === 'managed' && !this.#gate.isClosed()) this.#gate.check(startMs);
+      if ((await this.#speaker.prepare(this.#settings.speaker, signal)) === 'empty')
+        throw new AgentError('speaker-restarted', 'retryable', 'GoBGP was started anew');
+      if (this.#settings.speaker.mode === 'managed') this.#gate.check(startMs);
     }
     this.view.checkEchoes(startMs);
     const isResync = startMs >= this.#lastReadMs + this.#settings.resyncIntervalMs;
-    if (isResync || this.#mayReadAgain(startMs)) await this.#read(signal);
+    const mayReadAgain = this.view.staleReason() !== undefined && startMs >= this.#lastReadMs + REREAD_INTERVAL_MS;
+    if (isResync || mayReadAgain) await this.#read(signal);
     if (isResync) this.#table.collect((prefix) => this.own(prefix) !== undefined);
     this.#everything ||= isResync;
 
     const dirty = this.#table.takeDirty();
-    const prefixes = this.#toDecide(dirty, startMs);
+    this.#latency.received(dirty);
+    const prefixes = this.#toDecide(dirty.keys(), startMs);
     const changed = this.#evaluate(prefixes);
     const operations = this.#plan(new Set([...prefixes, ...changed, ...this.#retries.due(startMs)]), startMs);
-    const changes = await this.#apply(operations, dirty, signal);
+    const changes = await this.#apply(operations, signal);
     this.#evaluate(
       changes.filter(({ outcome }) => outcome.operation.kind === 'withdraw').map(({ outcome }) => prefixOf(outcome.operation)),
     );
-    this.#table.setDoubts(this.decisions.doubts());
-
-    const complete = this.#retries.size === 0 && this.view.staleReason() === undefined;
+    const complete = this.#retries.size === 0 && this.view.staleReason() === undefined && this.view.isSettled();
+    this.#isComplete = complete;
     if (complete) this.#completed();
     this.#openPeersWhenReady(complete, signal);
     const durationMs = this.#clock.monotonicMs() - startMs;
     this.#telemetry.observe({ kind: 'reconcile', ms: durationMs });
     this.#onReport({ changes, complete, durationMs });
-  }
-
-  #mayReadAgain(nowMs: number): boolean {
-    return this.view.staleReason() !== undefined && nowMs >= this.#lastReadMs + REREAD_INTERVAL_MS;
   }
 
   async #read(signal: AbortSignal): Promise<void> {
@@ -248,8 +245,9 @@ export class Reconciler {
   }
 
   /** Everything, or what may have changed since the last run. */
-  #toDecide(dirty: ReadonlyMap<Prefix, number>, nowMs: number): ReadonlySet<Prefix> {
-    const changed = [...dirty.keys(), ...this.view.takeChanged(), ...this.decisions.due(nowMs), ...this.decisions.doubts()];
+  #toDecide(dirty: Iterable<Prefix>, nowMs: number): ReadonlySet<Prefix> {
+    const changed = [...dirty, ...this.view.takeChanged(), ...this.decisions.due(nowMs)];
+    if (this.#table.takeSourcesChanged()) changed.push(...this.decisions.held());
     if (!this.#everything) return new Set(changed);
     this.#everything = false;
     return new Set([
@@ -257,7 +255,7 @@ export class Reconciler {
       ...this.#table.prefixes(),
       ...this.decisions.prefixes(),
       ...this.view.routes().keys(),
-      ...this.#before.keys(),
+      ...this.#own.lostPrefixes(),
     ]);
   }
 
@@ -269,10 +267,17 @@ export class Reconciler {
       snapshotMs: (source) => this.#table.snapshotMs(source),
       restraint: (source) => this.#table.restraint(source),
     };
-    return this.decisions.evaluate(prefixes, world, (prefix) => this.#facts(prefix));
+    const facts = (prefix: Prefix): Omit<PrefixFacts, 'since' | 'spokesman'> => this.#facts(prefix);
+    const changed = this.decisions.evaluate(prefixes, world, facts);
+    // What GoBGP lost and nobody wants any more is not ours any more either.
+    const over = [...prefixes].filter((prefix) => this.decisions.get(prefix)?.set === 'rejected' && this.#own.settled(prefix));
+    if (over.length > 0) this.decisions.evaluate(over, world, facts);
+    const doubts = this.decisions.takeDoubts();
+    if (doubts !== undefined) this.#table.setDoubts(doubts);
+    return changed;
   }
 
-  #facts(prefix: Prefix): Omit<PrefixFacts, 'since'> {
+  #facts(prefix: Prefix): Omit<PrefixFacts, 'since' | 'spokesman'> {
     const local = this.view.get(prefix);
     const foreign = local !== undefined && !isMarked(local.attributes, this.#settings.decision.markers);
     return { prefix, claims: this.#table.claims(prefix), own: this.own(prefix), isHeld: local !== undefined, foreign };
@@ -291,8 +296,12 @@ export class Reconciler {
       markers: this.#settings.decision.markers,
     });
     const planned = new Set(operations.map(prefixOf));
-    for (const prefix of prefixes) if (!planned.has(prefix)) this.#retries.settled(prefix);
-    return operations.filter((operation) => this.#retries.mayTry(prefixOf(operation), nowMs));
+    for (const prefix of prefixes) {
+      if (planned.has(prefix)) continue;
+      this.#retries.settled(prefix);
+      this.#latency.settled(prefix);
+    }
+    return operations.filter((operation) => this.#retries.mayTry(operation, nowMs));
   }
 
   /** The guarded route of a prefix. */
@@ -305,7 +314,7 @@ export class Reconciler {
     return undefined;
   }
 
-  async #apply(operations: readonly Operation[], dirty: ReadonlyMap<Prefix, number>, signal: AbortSignal): Promise<readonly RouteChange[]> {
+  async #apply(operations: readonly Operation[], signal: AbortSignal): Promise<readonly RouteChange[]> {
     if (operations.length === 0) return [];
     for (const operation of operations) this.view.begin(operation);
     const outcomes = await this.#speaker.apply(operations, signal);
@@ -315,11 +324,10 @@ export class Reconciler {
       this.view.acknowledge(outcome, nowMs);
       if (outcome.result === 'done') {
         this.#retries.settled(prefix);
-        const receivedMs = dirty.get(prefix);
-        if (receivedMs !== undefined && outcome.operation.kind === 'advertise')
-          this.#telemetry.observe({ kind: 'event-to-advertise', ms: nowMs - receivedMs });
+        this.#own.settled(prefix);
+        if (outcome.operation.kind === 'advertise') this.#latency.advertised(prefix, nowMs);
       } else {
-        this.#retries.failed(prefix, nowMs);
+        this.#retries.failed(outcome.operation, nowMs);
       }
       return { outcome, decision: this.decisions.get(prefix) };
     });
@@ -327,11 +335,9 @@ export class Reconciler {
 
   #completed(): void {
     this.#lastCompleteAt = this.#clock.wallTime();
-    if (this.#before.size > 0 && this.#table.inSyncOnce()) {
-      this.#before = new Map();
-      this.#everything = true;
-      this.trigger();
-    }
+    if (!this.#table.inSyncOnce() || !this.#own.complete()) return;
+    this.#everything = true;
+    this.trigger();
   }
 
   #openPeersWhenReady(complete: boolean, signal: AbortSignal): void {
@@ -353,25 +359,18 @@ export class Reconciler {
     this.sessions.configured(outcomes);
     // A failed peer is tried again with the next resync.
     if (outcomes.some(({ result }) => result === 'failed')) this.#gate.failed(this.#clock.monotonicMs() + this.#settings.resyncIntervalMs);
-    else this.#gate.opened();
+    else this.#gate.opened(this.#clock.monotonicMs());
     this.trigger();
   }
 
   /** Sleeps until somebody triggers or something falls due. */
   async #wait(signal: AbortSignal): Promise<void> {
-    const isBlocked = this.view.staleReason() !== undefined;
-    if (this.#triggered && !isBlocked) return;
-    const done = new AbortController();
-    const woken = new Promise<void>((resolve) => (this.#wake = resolve));
-    const due = this.#clock.wakeAt(this.#nextMs(), AbortSignal.any([signal, done.signal]));
-    await (isBlocked ? due : Promise.race([woken, due]));
-    this.#wake = () => {};
-    done.abort();
+    if (this.view.staleReason() === undefined) await this.#trigger.wait(this.#clock, this.#nextMs(), signal);
+    else await this.#clock.wakeAt(this.#lastReadMs + REREAD_INTERVAL_MS, signal);
     this.#askForSnapshot();
   }
 
   #nextMs(): number {
-    if (this.view.staleReason() !== undefined) return this.#lastReadMs + REREAD_INTERVAL_MS;
     const resync = this.#lastReadMs + this.#settings.resyncIntervalMs;
     return Math.min(resync, this.#gate.nextMs(), this.decisions.nextDeadlineMs(), this.view.nextEchoMs(), this.#retries.nextMs());
   }
@@ -381,17 +380,18 @@ export class Reconciler {
     const nowMs = this.#clock.monotonicMs();
     const apartMs = this.#settings.decision.graceMs.unmentioned;
     if (nowMs - this.#snapshotAskedMs < apartMs || this.#table.snapshotMs() > nowMs - apartMs) return;
-    for (const prefix of this.decisions.doubts()) {
-      if (this.decisions.get(prefix)?.set !== 'held') continue;
-      this.#snapshotAskedMs = nowMs;
-      return this.#wantSnapshot();
-    }
+    if (this.decisions.held().size === 0) return;
+    this.#snapshotAskedMs = nowMs;
+    this.#wantSnapshot();
   }
 
   #enter(state: SpeakerState): void {
     const from = this.#state;
     this.#state = state;
-    if (state.kind === 'away') this.sessions.speakerLost();
+    if (state.kind === 'away') {
+      this.sessions.speakerLost();
+      this.#isComplete = false;
+    }
     const reason = 'reason' in state ? state.reason : '';
     if (from.kind !== state.kind || ('reason' in from && from.reason !== reason))
       this.#telemetry.count({ kind: 'speaker-state', from: from.kind, to: state.kind, reason });

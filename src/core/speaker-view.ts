@@ -77,20 +77,25 @@ export class SpeakerView {
     this.#store(prefix, operation.kind === 'advertise' ? operation.route : undefined);
   }
 
-  /** A change told by the watch stream. */
-  event(prefix: Prefix, route: Route | undefined): void {
+  /** A change told by the watch stream. @returns false when nobody here asked for it */
+  event(prefix: Prefix, route: Route | undefined): boolean {
     this.#duringRead?.set(prefix, route);
     const waiting = this.#expected.get(prefix) ?? [];
     const met = waiting.findIndex((expectation) => sameRoute(expectation.route, route));
     if (met >= 0) {
       waiting.splice(0, met + 1);
       if (waiting.length === 0) this.#expected.delete(prefix);
-      return;
+      return true;
     }
-    if (sameRoute(this.#local.get(prefix), route)) return;
+    if (sameRoute(this.#local.get(prefix), route)) return true;
     this.#store(prefix, route);
     this.#changed.add(prefix);
-    this.invalidate(`unexpected change of ${prefix}`);
+    return false;
+  }
+
+  /** Whether every acknowledged advertisement has shown on the watch stream. */
+  isSettled(): boolean {
+    return this.#expected.size === 0;
   }
 
   /** Notices acknowledged advertisements that never showed on the watch stream. */

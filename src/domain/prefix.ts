@@ -64,9 +64,24 @@ export function isHostPrefix(prefix: Prefix): boolean {
 export type PrefixSet = { readonly prefixes: readonly Prefix[]; readonly covers: (host: Prefix) => boolean };
 
 export function prefixSet(prefixes: readonly Prefix[]): PrefixSet {
+  const ranges = prefixes.filter((prefix) => familyOf(prefix) === 'ipv4').map(ipv4Range);
+  // A BlockList takes IPv4 for IPv4-mapped IPv6, which `::/0` would cover: it is asked for IPv6 only.
   const blocks = new BlockList();
-  for (const prefix of prefixes) blocks.addSubnet(addressOf(prefix), lengthOf(prefix), familyOf(prefix));
-  return { prefixes, covers: (host) => blocks.check(addressOf(host), familyOf(host)) };
+  for (const prefix of prefixes) if (familyOf(prefix) === 'ipv6') blocks.addSubnet(addressOf(prefix), lengthOf(prefix), 'ipv6');
+  const covers = (host: Prefix): boolean => {
+    if (familyOf(host) === 'ipv6') return blocks.check(addressOf(host), 'ipv6');
+    const [address] = ipv4Range(host);
+    return ranges.some(([first, last]) => first <= address && address <= last);
+  };
+  return { prefixes, covers };
+}
+
+/** The first and last address of an IPv4 prefix, as numbers. */
+function ipv4Range(prefix: Prefix): readonly [number, number] {
+  const first = addressOf(prefix)
+    .split('.')
+    .reduce((sum, octet) => sum * 256 + Number(octet), 0);
+  return [first, first + 2 ** (32 - lengthOf(prefix)) - 1];
 }
 
 function hasHostBits(address: string, family: Family, length: number): boolean {

@@ -3,7 +3,7 @@
  * so that no gauge can stay behind. Every label value that is known beforehand begins with a zero.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { ReconcileReport, SpeakerState } from '../core/reconciler.ts';
+import type { ReconcileReport, SpeakerState } from '../core/reconciler-types.ts';
 import {
   type BusOutcome,
   type PeerOutcome,
@@ -151,7 +151,10 @@ function createGauges(registry: Registry) {
   const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Gauge<L> =>
     new Gauge<L>({ name: PREFIX + name, help, labelNames: [...labelNames], registers: [registry] });
   return {
-    routes: gauge('routes', 'Routes by set: desired, own (what GoBGP holds of ours), held by the brake, rejected.', ['family', 'set']),
+    routes: gauge('routes', 'Routes by set: desired, own (what GoBGP holds of ours), held although no source speaks for them, rejected.', [
+      'family',
+      'set',
+    ]),
     rejected: gauge('rejected_addresses', 'Addresses that are not announced, by reason.', ['reason']),
     session: gauge('peer_session_state', '1 for the state that the session is in.', ['peer', 'asn', 'state']),
     inSync: gauge('source_in_sync', '1 when the source is in sync.', ['source']),

@@ -8,6 +8,7 @@ import { hostPrefix, type Prefix } from '../domain/prefix.ts';
 import { pathAttributes, type Route } from '../domain/route.ts';
 import type { Clock } from '../lib/clock.ts';
 import { sleep } from '../lib/clock.ts';
+import { Trigger } from '../lib/trigger.ts';
 import type { StateStore } from '../core/ports.ts';
 
 /** Older routes are not injected again: too much may have moved meanwhile. */
@@ -59,38 +60,41 @@ const documentSchema = z.object({
   bootId: text,
   host: text,
   savedAt: z.iso.datetime(),
-  routes: z.array(z.object({ prefix: text, attributes: attributesSchema })),
-  ports: z.array(z.object({ source: text, port: portSchema })),
+  routes: z.array(z.unknown()),
+  ports: z.array(z.unknown()),
 });
+const routeItemSchema = z.object({ prefix: text, attributes: attributesSchema });
+const portItemSchema = z.object({ source: text, port: portSchema });
 
-/** Reads what the last process of this host and boot left. */
+/** Reads what the last process of this host and boot left. An item that cannot be read is left out, and no other for it. */
 export async function loadStoredState(
   store: StateStore,
   scope: { bootId: string | undefined; host: string; now: Date },
 ): Promise<StoredState> {
   const parsed = documentSchema.safeParse(await store.load('state'));
   if (!parsed.success || parsed.data.bootId !== scope.bootId || parsed.data.host !== scope.host) return NOTHING;
-  const { savedAt, routes, ports } = withoutUndefined(parsed.data);
+  const { savedAt, routes, ports } = parsed.data;
   const isFresh = scope.now.getTime() - Date.parse(savedAt) < MOST_AGE_MS;
-  const valid = routes.flatMap(({ prefix: written, attributes }) => {
+  const valid = readable(routeItemSchema, routes).flatMap(({ prefix: written, attributes }) => {
     const prefix = hostPrefix(written);
-    return prefix === undefined ? [] : [[prefix, { prefix, attributes: pathAttributes(attributes) }] as const];
+    return prefix === undefined
+      ? []
+      : [[prefix, { prefix, attributes: pathAttributes(attributes as Partial<Route['attributes']>) }] as const];
   });
-  return { routes: new Map(isFresh ? valid : []), ports };
+  return { routes: new Map(isFresh ? valid : []), ports: readable(portItemSchema, ports) as StoredState['ports'] };
 }
 
 /** Saves what `state` gives after each `changed()`, not more often than once a second. */
 export class StateKeeper {
   readonly #save: () => Promise<void>;
   readonly #clock: Clock;
-  #isChanged = false;
-  #wake: () => void = () => {};
+  readonly #changed = new Trigger();
 
   constructor(options: { store: StateStore; clock: Clock; bootId: string | undefined; host: string; state: () => StoredState }) {
     const { store, clock, bootId, host, state } = options;
     this.#clock = clock;
     this.#save = async () => {
-      this.#isChanged = false;
+      this.#changed.reset();
       const { routes, ports } = state();
       await store.save('state', {
         bootId: bootId ?? '',
@@ -103,26 +107,21 @@ export class StateKeeper {
   }
 
   changed(): void {
-    this.#isChanged = true;
-    this.#wake();
+    this.#changed.fire();
   }
 
-  /** Runs until `signal` aborts, then saves what is left. */
+  /** Runs until `signal` aborts, then saves once more: the next process should know how old the state is. */
   async run(signal: AbortSignal): Promise<void> {
-    const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     while (!signal.aborted) {
-      if (!this.#isChanged) await Promise.race([stopped, new Promise<void>((resolve) => (this.#wake = resolve))]);
+      await this.#changed.wait(this.#clock, Number.POSITIVE_INFINITY, signal);
       await sleep(this.#clock, SAVE_DELAY_MS, signal);
-      if (this.#isChanged) await this.#save();
+      if (!signal.aborted) await this.#save();
     }
+    await this.#save();
   }
 }
 
-/** zod gives absent optional members as `undefined`; our types say absent. */
-function withoutUndefined(document: z.infer<typeof documentSchema>): {
-  savedAt: string;
-  routes: readonly { prefix: string; attributes: Partial<Route['attributes']> }[];
-  ports: StoredState['ports'];
-} {
-  return JSON.parse(JSON.stringify(document)) as ReturnType<typeof withoutUndefined>;
+/** The items that are what they should be; zod leaves absent members out where they were absent. */
+function readable<T>(schema: z.ZodType<T>, items: readonly unknown[]): readonly T[] {
+  return items.flatMap((item) => schema.safeParse(item).data ?? []);
 }

@@ -1,5 +1,5 @@
 /** What of the telemetry a person should read, as log lines; what may come by the thousand is told with how often it came. */
-import type { ReconcileReport, RouteChange } from '../core/reconciler.ts';
+import type { ReconcileReport, RouteChange } from '../core/reconciler-types.ts';
 import type { Telemetry, TelemetryEvent } from '../core/ports.ts';
 import { prefixOf } from '../domain/plan.ts';
 import { shapeOf } from '../domain/route.ts';

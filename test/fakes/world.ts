@@ -1,7 +1,8 @@
 /** The core with a fake speaker and a fake clock: what most tests of core/ run. */
 import { BindingTable } from '../../src/core/binding-table.ts';
 import type { BindingSink, LocalRoutes, TelemetryEvent } from '../../src/core/ports.ts';
-import { type ReconcileReport, Reconciler, type ReconcilerSettings } from '../../src/core/reconciler.ts';
+import type { ReconcileReport, ReconcilerSettings } from '../../src/core/reconciler-types.ts';
+import { Reconciler } from '../../src/core/reconciler.ts';
 import { FakeClock } from './clock.ts';
 import { settings, speakerSettings } from './ports.ts';
 import { FakeSpeaker } from './speaker.ts';

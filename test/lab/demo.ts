@@ -44,7 +44,7 @@ async function demo(in_: Lab): Promise<number> {
     await cloud.wire(portId, 'hv1');
     ports.push(portId);
   };
-  say(`${cloud.what} is up. Starting gobgpd, BIRD and the daemon ...`);
+  say(`Neutron is ${cloud.what}. Starting gobgpd, BIRD and the daemon ...`);
   const address = loopbackAddress();
   const router = await startBird(in_, { name: 'tor1', asn: ROUTER_ASN, neighbors: [{ name: 'hv1', address, asn: ASN }] });
   const hv1 = await startHypervisor(in_, {
@@ -103,12 +103,15 @@ async function showStep(hv1: Hypervisor, router: Bird, before: number, expect: r
     () => true,
     () => false,
   );
-  const decided = hv1
-    .log()
-    .slice(before)
-    .filter(({ msg }) => msg === 'advertised' || msg === 'withdrawn');
+  const decisions = (): readonly LogLine[] =>
+    hv1
+      .log()
+      .slice(before)
+      .filter(({ msg }) => msg === 'advertised' || msg === 'withdrawn');
+  // The router may be quicker than the log.
+  await until('the daemon has said what it did', () => decisions().length > 0, 2_000).catch(() => undefined);
   console.log('--- what the daemon decided');
-  for (const line of decided) console.log(`    ${sentence(line)}`);
+  for (const line of decisions()) console.log(`    ${sentence(line)}`);
   console.log("--- BIRD's table");
   console.log(
     (await router.command('show route'))

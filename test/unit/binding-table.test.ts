@@ -94,12 +94,49 @@ describe('replace', () => {
     expect(states()).toEqual({ 'port-1': 'present' });
   });
 
-  it('touches the ports of its own source only', () => {
+  it('touches the ports of its own source only, even where two sources know one id', () => {
     const file = table.sink('file');
-    file.upsert(port({ portId: 'by-file' }));
+    file.upsert(port({ revisionNumber: 1_800_000_000_000 }));
+    sink.upsert(port());
+    file.remove('port-1', 'deleted');
+    expect(
+      table
+        .claims(A)
+        .map(({ source, state }) => `${source} ${state}`)
+        .toSorted(),
+    ).toEqual(['file deleted', 'neutron present']);
     sink.replace([]);
-    expect(states()).toEqual({ 'by-file': 'present' });
+    expect(
+      table
+        .claims(A)
+        .map(({ source, state }) => `${source} ${state}`)
+        .toSorted(),
+    ).toEqual(['file deleted', 'neutron not-found']);
     expect(table.inSyncOnce()).toBe(false);
+    expect(table.snapshotMs()).toBe(Number.NEGATIVE_INFINITY);
+  });
+
+  it('does not revive a confirmed deletion; a look-up of the port does', () => {
+    sink.upsert(port());
+    sink.remove('port-1', 'deleted');
+    sink.replace([port()]);
+    expect(states()).toEqual({ 'port-1': 'deleted' });
+    sink.upsert(port());
+    expect(states()).toEqual({ 'port-1': 'present' });
+  });
+
+  it('believes an older state when snapshots insist on it for a minute: the database was set back', async () => {
+    const setBack = port({ revisionNumber: 2, bindings: [binding({ host: 'hv2' })] });
+    sink.upsert(port());
+    sink.replace([setBack]);
+    await clock.advance(59_000);
+    sink.replace([setBack]);
+    expect(table.claims(A)[0]?.port.revisionNumber).toBe(4);
+    await clock.advance(1_000);
+    sink.upsert(setBack);
+    expect(table.claims(A)[0]?.port.revisionNumber).toBe(4);
+    sink.replace([setBack]);
+    expect(table.claims(A)[0]?.port.revisionNumber).toBe(2);
   });
 });
 
@@ -108,8 +145,15 @@ describe('what the state store held', () => {
     table.seed('neutron', [port(), port({ portId: 'gone', fixedIps: ['203.0.113.11'] })]);
     expect(sink.interest.portIds()).toEqual(['port-1', 'gone']);
     expect(table.claims(A)).toEqual([]);
-    sink.replace([port({ revisionNumber: 1 })]);
+    sink.replace([port()]);
     expect(states()).toEqual({ 'port-1': 'present', gone: 'not-found' });
+  });
+
+  it('is newer than what a lagging replica says', () => {
+    table.seed('neutron', [port({ revisionNumber: 10, bindings: [binding({ host: 'hv2' })] })]);
+    sink.replace([port({ revisionNumber: 9 })]);
+    expect(states()).toEqual({ 'port-1': 'present' });
+    expect(table.claims(A)[0]?.port.bindings[0]?.host).toBe('hv2');
   });
 });
 
@@ -144,8 +188,11 @@ describe('collect', () => {
     sink.upsert(port({ revisionNumber: 5, fixedIps: ['203.0.113.11'] }));
     sink.upsert(port({ portId: 'moved', fixedIps: ['203.0.113.12'] }));
     sink.upsert(port({ portId: 'moved', revisionNumber: 5, fixedIps: ['203.0.113.12'], bindings: [binding({ host: 'hv2' })] }));
-    await clock.advance(11 * MINUTES);
-    table.collect(() => false);
+    for (let minute = 0; minute < 11; minute += 1) {
+      await clock.advance(MINUTES);
+      sink.replace([...table.ports()].map((entry) => ({ ...entry.port, revisionNumber: entry.port.revisionNumber + 1 })));
+      table.collect(() => false);
+    }
     expect(states()).toEqual({ 'port-1': 'present' });
     expect([...table.prefixes()]).toEqual([B]);
   });

@@ -71,4 +71,15 @@ describe('a prefix', () => {
     ]);
     expect(prefixSet([]).covers(host('203.0.113.1'))).toBe(false);
   });
+
+  it.each([
+    ['::/0', false, true],
+    ['::/64', false, false],
+    ['0.0.0.0/0', true, false],
+    ['203.0.113.10/32', true, false],
+    ['203.0.113.0/29', false, false],
+  ])('of %s says nothing of the other family', (text, coversIpv4, coversIpv6) => {
+    const set = prefixSet([parsePrefix(text)].filter((prefix) => prefix !== undefined));
+    expect([set.covers(host('203.0.113.10')), set.covers(host('2001:db8::1'))]).toEqual([coversIpv4, coversIpv6]);
+  });
 });

@@ -291,6 +291,38 @@ describe('trouble', () => {
     expect(speaker.ownPrefixes()).toEqual([]);
   });
 
+  it('keeps a grace and a hold through a second loss of GoBGP in the middle of the bring-up', async () => {
+    await start({ settings: reconcilerSettings({ speaker: { ...speakerSettings, peers: [peer] } }) });
+    world.sink.replace([portA, portB]);
+    await world.clock.advance(0);
+    world.sink.upsert({ ...portB, revisionNumber: 5, status: 'DOWN' });
+    world.speaker.restart();
+    world.speaker.refused.add(A);
+    await world.clock.advance(1_000);
+    world.speaker.restart();
+    world.speaker.refused.clear();
+    await world.clock.advance(5_000);
+    expect(shapes()).toEqual({ [A]: 'normal', [B]: 'normal' });
+    expect(world.reconciler.routesToKeep().size).toBe(2);
+  });
+
+  it('decides on while GoBGP is away, so that nobody is told of yesterday', async () => {
+    await start();
+    world.sink.replace([portA, portB]);
+    await world.clock.advance(0);
+    world.speaker.goAway();
+    world.sink.remove(portA.portId, 'deleted');
+    await world.clock.advance(1);
+    world.sink.remove(portB.portId, 'deleted');
+    await world.clock.advance(1);
+    expect([A, B].map((prefix) => world.reconciler.decisions.get(prefix)?.reason)).toEqual(['deleted', 'deleted']);
+    expect(world.reconciler.isComplete()).toBe(false);
+    world.speaker.comeBack();
+    await world.clock.advance(3_000);
+    expect(world.speaker.ownPrefixes()).toEqual([]);
+    expect(world.reconciler.isComplete()).toBe(true);
+  });
+
   it('injects stored routes in the worse shape when GoBGP is empty and no source has spoken', async () => {
     await start({ stored: new Map([[A, route('203.0.113.10')]]) });
     expect(shapes()).toEqual({ [A]: 'worse' });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ReconcileReport } from '../../../src/core/reconciler.ts';
+import type { ReconcileReport } from '../../../src/core/reconciler-types.ts';
 import type { TelemetryEvent } from '../../../src/core/ports.ts';
 import { hostPrefix, type Prefix } from '../../../src/domain/prefix.ts';
 import { pathAttributes } from '../../../src/domain/route.ts';

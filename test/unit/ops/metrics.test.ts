@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ReconcileReport } from '../../../src/core/reconciler.ts';
+import type { ReconcileReport } from '../../../src/core/reconciler-types.ts';
 import { REASONS } from '../../../src/domain/decision.ts';
 import { hostPrefix, type Prefix } from '../../../src/domain/prefix.ts';
 import { createMetrics, type MetricsSnapshot } from '../../../src/ops/metrics.ts';
