@@ -22,11 +22,9 @@ export class OwnRoutes {
     for (const [prefix, route] of this.#view.routes()) this.#before.set(prefix, route);
   }
 
-  /** GoBGP holds what it held, or everything is there again. @returns whether that changes what is ours */
-  complete(): boolean {
-    const isChange = this.#before.size > 0;
+  /** GoBGP was found with its routes: what it holds is what is ours. */
+  found(): void {
     this.#before = new Map();
-    return isChange;
   }
 
   /** GoBGP holds the prefix again, or it is not to be announced any more: what it held before is over. @returns whether it counted */

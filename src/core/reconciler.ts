@@ -164,7 +164,7 @@ export class Reconciler {
     const isEmpty = found === 'empty' || (speaker.mode === 'managed' && (await this.#speaker.listPeers(signal)).length === 0);
     // An attached GoBGP does not say that it was restarted.
     if (isEmpty || (speaker.mode === 'attached' && this.view.routes().size > 0)) this.#own.lost();
-    else this.#own.complete();
+    else this.#own.found();
     this.#gate.found(isEmpty ? 'empty' : 'running', speaker, this.#clock.monotonicMs());
     const { watching } = await this.#startWatch(signal, end);
     this.view.invalidate('the speaker was found');
@@ -229,7 +229,7 @@ export class Reconciler {
     );
     const complete = this.#retries.size === 0 && this.view.staleReason() === undefined && this.view.isSettled();
     this.#isComplete = complete;
-    if (complete) this.#completed();
+    if (complete) this.#lastCompleteAt = this.#clock.wallTime();
     this.#openPeersWhenReady(complete, signal);
     const durationMs = this.#clock.monotonicMs() - startMs;
     this.#telemetry.observe({ kind: 'reconcile', ms: durationMs });
@@ -331,13 +331,6 @@ export class Reconciler {
       }
       return { outcome, decision: this.decisions.get(prefix) };
     });
-  }
-
-  #completed(): void {
-    this.#lastCompleteAt = this.#clock.wallTime();
-    if (!this.#table.inSyncOnce() || !this.#own.complete()) return;
-    this.#everything = true;
-    this.trigger();
   }
 
   #openPeersWhenReady(complete: boolean, signal: AbortSignal): void {

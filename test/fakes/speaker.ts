@@ -2,7 +2,7 @@
  * A BGP speaker in memory that can be made to fail in ways the real one cannot be asked for. It keeps state like GoBGP
  * (one local path per prefix, one watch stream, lost on restart), and reports misuse instead of forgiving it.
  */
-import type { LocalRoutes, Operation, Outcome, PeerOutcome, PeerStatus, Speaker, WatchHandlers } from '../../src/core/ports.ts';
+import type { LocalRoutes, Operation, Outcome, PeerOutcome, PeerStatus, Speaker, SpeakerFacts, WatchHandlers } from '../../src/core/ports.ts';
 import { prefixOf } from '../../src/domain/plan.ts';
 import type { Prefix } from '../../src/domain/prefix.ts';
 import { isMarked, type Route, sameRoute } from '../../src/domain/route.ts';
@@ -22,6 +22,8 @@ export class FakeSpeaker implements Speaker {
   unknownNext: 'applied' | 'lost' | undefined;
   peersAtOpen: number | undefined;
   reads = 0;
+  /** How long `openPeers` takes: until this settles. */
+  peersTake: Promise<void> = Promise.resolve();
   #isUp = true;
   #isStarted: boolean;
   #peers: readonly string[] = [];
@@ -30,6 +32,7 @@ export class FakeSpeaker implements Speaker {
   /** Prefixes whose last change is still on its way to the watcher. */
   readonly #untold = new Set<Prefix>();
   #applying = 0;
+  #isOpening = false;
 
   constructor(state: 'empty' | 'running' = 'empty') {
     this.#isStarted = state === 'running';
@@ -38,6 +41,10 @@ export class FakeSpeaker implements Speaker {
 
   routes(): LocalRoutes {
     return this.#routes;
+  }
+
+  peers(): readonly string[] {
+    return this.#peers;
   }
 
   ownPrefixes(): string[] {
@@ -65,13 +72,13 @@ export class FakeSpeaker implements Speaker {
     this.#isUp = true;
   }
 
-  /** Loses everything, as gobgpd does. */
-  restart(): void {
+  /** Loses everything, as gobgpd does. `quietly`: BGP was stopped over the API, which the watch stream does not tell. */
+  restart({ quietly = false } = {}): void {
     this.#routes = new Map();
     this.#isStarted = false;
     this.#peers = [];
     this.#isUp = true;
-    this.#endWatch();
+    if (!quietly) this.#endWatch();
   }
 
   async prepare(): Promise<'empty' | 'running'> {
@@ -79,6 +86,10 @@ export class FakeSpeaker implements Speaker {
     const was = this.#isStarted ? 'running' : 'empty';
     this.#isStarted = true;
     return was;
+  }
+
+  facts(): SpeakerFacts {
+    return { warnings: [] };
   }
 
   async listLocalRoutes(): Promise<LocalRoutes> {
@@ -111,7 +122,14 @@ export class FakeSpeaker implements Speaker {
   }
 
   async openPeers(settings: SpeakerSettings): Promise<readonly PeerOutcome[]> {
-    await this.#answer();
+    if (this.#isOpening) this.misuse.push('peers are opened twice at once');
+    this.#isOpening = true;
+    try {
+      await this.#answer();
+      await this.peersTake;
+    } finally {
+      this.#isOpening = false;
+    }
     this.peersAtOpen ??= this.#routes.size;
     const before = this.#peers;
     this.#peers = settings.peers.map(peerName);

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { shapeOf } from '../../src/domain/route.ts';
+import { pathAttributes, shapeOf } from '../../src/domain/route.ts';
 import { binding, foreignRoute, host, port, route, settings, speakerSettings } from '../fakes/ports.ts';
 import { FakeSpeaker } from '../fakes/speaker.ts';
 import { reconcilerSettings, startWorld, type World } from '../fakes/world.ts';
@@ -8,6 +8,17 @@ const A = host('203.0.113.10');
 const B = host('203.0.113.11');
 const portA = port();
 const portB = port({ portId: 'port-2', fixedIps: ['203.0.113.11'] });
+
+const peer = {
+  neighbor: { address: '127.0.0.2' },
+  asn: 64500,
+  passive: false,
+  holdTimeSeconds: 9,
+  keepaliveSeconds: 3,
+  connectRetrySeconds: 1,
+  families: ['ipv4'],
+  gracefulRestart: { restartTimeSeconds: 30, deferralTimeSeconds: 2 },
+} as const;
 
 let world: World;
 
@@ -332,13 +343,180 @@ describe('trouble', () => {
   });
 });
 
-const peer = {
-  neighbor: { address: '127.0.0.2' },
-  asn: 64500,
-  passive: false,
-  holdTimeSeconds: 9,
-  keepaliveSeconds: 3,
-  connectRetrySeconds: 1,
-  families: ['ipv4'],
-  gracefulRestart: { restartTimeSeconds: 30, deferralTimeSeconds: 2 },
-} as const;
+describe('what a tenant, a late word or a ghost must not do', () => {
+  it('does not withdraw for a tenant who has the same address, before the first snapshot and after', async () => {
+    const tenant = port({ portId: 'tenant', networkId: 'net-tenant' });
+    await start({ speaker: runningWith('203.0.113.10') });
+    world.table.seed('neutron', [portA, tenant]);
+    world.sink.upsert({ ...tenant, revisionNumber: 9 });
+    world.sink.remove('tenant', 'deleted');
+    await world.clock.advance(60_000);
+    expect(shapes()).toEqual({ [A]: 'normal' });
+    world.sink.replace([portA, { ...tenant, revisionNumber: 10 }]);
+    await world.clock.advance(0);
+    expect(shapes()).toEqual({ [A]: 'normal' });
+    expect(world.speaker.log).toEqual([]);
+  });
+
+  it('withdraws at once when a reload takes the network of a port away', async () => {
+    await start();
+    world.sink.replace([portA]);
+    await world.clock.advance(0);
+    world.reconciler.configure(reconcilerSettings({ decision: settings({ networks: new Set(['net-other']) }) }));
+    await world.clock.advance(0);
+    expect(shapes()).toEqual({});
+  });
+
+  it('waits with an address that moved between ports of this host until everybody has spoken', async () => {
+    await start({ speaker: runningWith('203.0.113.10') });
+    world.table.seed('neutron', [portA, portB]);
+    world.sink.upsert({ ...portA, revisionNumber: 9, fixedIps: [] });
+    await world.clock.advance(1_000);
+    expect(shapes()).toEqual({ [A]: 'normal' });
+    world.sink.replace([
+      { ...portA, revisionNumber: 9, fixedIps: [] },
+      { ...portB, revisionNumber: 9, fixedIps: ['203.0.113.10'] },
+    ]);
+    await world.clock.advance(0);
+    expect(world.speaker.log).toEqual([]);
+  });
+
+  it('does not bring back what was withdrawn after a loss of GoBGP, an hour later', async () => {
+    await start();
+    world.sink.replace([portA, portB]);
+    await world.clock.advance(0);
+    for (const prefix of [A, B]) world.speaker.refused.add(prefix);
+    world.speaker.restart();
+    await world.clock.advance(2_000);
+    world.sink.upsert({ ...portA, revisionNumber: 5, bindings: [binding({ host: 'hv2' })] });
+    await world.clock.advance(3_600_000);
+    world.speaker.refused.delete(A);
+    expect(shapes()).toEqual({});
+    const inactiveHere = [binding({ host: 'hv2' }), binding({ status: 'INACTIVE' })];
+    world.sink.upsert({ ...portA, revisionNumber: 6, bindings: inactiveHere });
+    await world.clock.advance(1_500);
+    expect(shapes()).toEqual({});
+    expect(world.speaker.log.filter(({ kind }) => kind === 'advertise')).toHaveLength(2);
+  });
+
+  it('does not let a withdrawal wait for the backoff of an advertisement', async () => {
+    await start();
+    world.sink.replace([portA]);
+    await world.clock.advance(0);
+    world.speaker.refused.add(A);
+    const left = [binding({ status: 'INACTIVE', vifType: 'unbound' }), binding({ host: 'hv2' })];
+    world.reconciler.configure(reconcilerSettings({ decision: settings({ graceMs: { ...settings().graceMs, migration: 100_000 } }) }));
+    world.sink.upsert({ ...portA, revisionNumber: 6, bindings: left });
+    await world.clock.advance(90_000);
+    world.speaker.refused.clear();
+    world.sink.upsert({ ...portA, revisionNumber: 7, bindings: [binding({ host: 'hv2' })] });
+    await world.clock.advance(1_100);
+    expect(shapes()).toEqual({});
+  });
+
+  it('tells the sources which addresses are in doubt, so that a new owner elsewhere is heard', async () => {
+    await start();
+    world.sink.replace([portA]);
+    await world.clock.advance(0);
+    expect(world.sink.interest.addresses()).toEqual([]);
+    world.sink.upsert({ ...portA, revisionNumber: 5, status: 'DOWN' });
+    await world.clock.advance(0);
+    expect(world.sink.interest.addresses()).toEqual(['203.0.113.10']);
+    const owner = port({ portId: 'new', updatedAt: '2026-01-15T10:00:09Z', bindings: [binding({ host: 'hv2' })] });
+    world.sink.upsert(owner);
+    await world.clock.advance(0);
+    expect(shapes()).toEqual({});
+    expect(world.reports.flatMap(({ changes }) => changes).at(-1)?.decision?.reason).toBe('claimed-elsewhere');
+    expect(world.sink.interest.addresses()).toEqual([]);
+  });
+
+  it('announces nothing that the guard refuses, and counts it', async () => {
+    const bare = pathAttributes({});
+    const unmarked = settings({ attributes: { ipv4: { normal: bare, worse: bare }, ipv6: undefined } });
+    await start({ settings: reconcilerSettings({ decision: unmarked }) });
+    world.sink.replace([portA]);
+    await world.clock.advance(1_000);
+    expect(shapes()).toEqual({});
+    expect(world.events).toContainEqual({ kind: 'guard-refusal', prefix: A, reason: 'without our marker' });
+  });
+
+  it('counts what GoBGP holds, not what it held, when it was found running', async () => {
+    await start({ speaker: runningWith('203.0.113.10'), stored: new Map([[B, route('203.0.113.11')]]) });
+    await world.clock.advance(60_000);
+    expect(shapes()).toEqual({ [A]: 'normal' });
+  });
+});
+
+describe('the bring-up', () => {
+  const withPeer = reconcilerSettings({ speaker: { ...speakerSettings, peers: [peer] } });
+
+  it('opens no peer before every route is seen in GoBGP', async () => {
+    const speaker = new FakeSpeaker();
+    speaker.swallowed.add(A);
+    await start({ speaker, settings: withPeer });
+    world.sink.replace([portA]);
+    await world.clock.advance(10_000);
+    expect(speaker.peersAtOpen).toBeUndefined();
+    speaker.swallowed.clear();
+    await world.clock.advance(2_000);
+    expect(speaker.peersAtOpen).toBe(1);
+  });
+
+  it('goes on where another process was cut short: BGP runs, without a peer', async () => {
+    const speaker = new FakeSpeaker('running');
+    await speaker.openPeers(speakerSettings);
+    speaker.peersAtOpen = undefined;
+    await start({ speaker, settings: withPeer });
+    expect(speaker.peersAtOpen).toBeUndefined();
+    world.sink.replace([portA]);
+    await world.clock.advance(0);
+    expect(speaker.peersAtOpen).toBe(1);
+  });
+
+  it('carries out one change of the peers after the other, and the last configuration wins', async () => {
+    await start({ settings: withPeer });
+    world.sink.replace([portA]);
+    await world.clock.advance(0);
+    let finish: () => void = () => {};
+    world.speaker.peersTake = new Promise((resolve) => (finish = resolve));
+    const peerAt = (address: string) => ({ ...peer, neighbor: { address } });
+    world.reconciler.configure(reconcilerSettings({ speaker: { ...speakerSettings, peers: [peerAt('127.0.0.3')] } }));
+    await world.clock.advance(1_000);
+    world.reconciler.configure(reconcilerSettings({ speaker: { ...speakerSettings, peers: [peerAt('127.0.0.4')] } }));
+    await world.clock.advance(1_000);
+    finish();
+    await world.clock.advance(1_000);
+    expect(world.speaker.peers()).toEqual(['127.0.0.4']);
+  });
+
+  it('begins anew when BGP was stopped under it', async () => {
+    await start({ settings: withPeer });
+    world.sink.replace([portA]);
+    await world.clock.advance(0);
+    world.speaker.restart({ quietly: true });
+    world.reconciler.configure(withPeer);
+    await world.clock.advance(3_000);
+    expect(shapes()).toEqual({ [A]: 'normal' });
+    expect(world.speaker.peers()).toEqual(['127.0.0.2']);
+  });
+});
+
+describe('what others do in GoBGP', () => {
+  it('neither delays our routes nor makes us read again and again', async () => {
+    await start();
+    world.sink.replace([portA]);
+    await world.clock.advance(0);
+    const { reads } = world.speaker;
+    for (let round = 0; round < 20; round++) {
+      world.speaker.put(foreignRoute('198.51.100.7'));
+      await world.clock.advance(10);
+      world.speaker.drop(host('198.51.100.7'));
+      await world.clock.advance(10);
+    }
+    world.speaker.put(foreignRoute('198.51.100.8'));
+    world.sink.upsert(portB);
+    await world.clock.advance(0);
+    expect(world.speaker.ownPrefixes()).toEqual([A, B]);
+    expect(world.speaker.reads).toBe(reads);
+  });
+});
