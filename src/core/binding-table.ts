@@ -15,6 +15,9 @@ import type { BindingSink, Interest, RemovalCause, SourceWarning, Telemetry } fr
 
 const TOMBSTONE_MS = 10 * 60_000;
 
+/** Far more than a host has. Whoever can write to the bus can invent ports; they must not fill the memory. */
+const MOST_PORTS = 50_000;
+
 /** A snapshot that insists on an older state for this long is believed: Neutron's database was set back. */
 const INSIST_MS = 60_000;
 
@@ -223,6 +226,8 @@ export class BindingTable {
     }
     this.#insisting.delete(keyOf(source, port.portId));
     if (known === undefined && !this.#concernsUs(port)) return;
+    if (known === undefined && this.#ports.size >= MOST_PORTS)
+      return this.#telemetry.count({ kind: 'bus-message', source, outcome: 'unsupported', detail: `more than ${MOST_PORTS} ports` });
     const before = known === undefined ? [] : allPrefixes(known);
     const entry = this.#entry(source, 'present', withKnownNetwork(port, known?.port), before);
     this.#set(known !== undefined && this.#isSameLife(known, entry) ? { ...entry, sinceMs: known.sinceMs } : entry);

@@ -46,7 +46,7 @@ async function startAgent(change: Partial<LabSourceOptions> = {}): Promise<LabSo
 
 const asksNetworks = { options: { hangsOnNetwork: (port: Parameters<typeof hangsOnNetwork>[0]) => hangsOnNetwork(port, SETTINGS) } };
 const boot = (address: string, networkId = network.id, name = 'hv1') => neutron.bootPort({ host: name, networkId, fixedIps: [address] });
-const questions = (): unknown[] =>
+const questions = (): string[] =>
   neutron.calls.filter(({ method }) => method === 'get_network_details').map(({ args }) => String(args['network']));
 const snapshots = ({ sink }: LabSource): number => sink.calls.filter(({ kind }) => kind === 'replace').length;
 const ownAgent = (): LabAgent => {

@@ -35,7 +35,7 @@ export function startSource<Sink extends BindingSink>(options: LabSourceOptions,
   const source = new NeutronSource(
     {
       ...NEUTRON_DEFAULTS,
-      reconnect: { ...NEUTRON_DEFAULTS.reconnect, firstDelayMs: 50, longestDelayMs: 500 },
+      reconnect: { ...NEUTRON_DEFAULTS.reconnect, firstDelayMs: 50, longestDelayMs: 500, spreadMs: 0 },
       host: 'hv1',
       vnicTypes: ['normal', 'direct'],
       broker: {

@@ -86,6 +86,7 @@ export class NeutronStandIn {
   readonly #closeConnection: () => Promise<void>;
   readonly #exchange: string;
   readonly #portVersions: readonly string[];
+  #isClosing = false;
 
   constructor(options: StandInOptions, publisher: ConfirmChannel, consumer: Channel, closeConnection: () => Promise<void>) {
     this.#options = options;
@@ -100,6 +101,7 @@ export class NeutronStandIn {
 
   /** Ends it as a server ends: its queues and exchanges stay as far as they would. */
   async close(): Promise<void> {
+    this.#isClosing = true;
     await this.#closeConnection().catch(() => undefined);
   }
 
@@ -117,7 +119,7 @@ export class NeutronStandIn {
       });
       await this.#consumer.bindQueue(queue, `${topic}_fanout`, topic);
       for (const name of [topic, queue])
-        await this.#consumer.consume(name, (message) => void (message && this.#serve(message)), { noAck: true });
+        await this.#consumer.consume(name, (message) => void (message && this.#serveUntilClosed(message)), { noAck: true });
     }
   }
 
@@ -356,6 +358,15 @@ export class NeutronStandIn {
   }
 
   // ---- calls ----
+
+  async #serveUntilClosed(message: ConsumeMessage): Promise<void> {
+    try {
+      await this.#serve(message);
+    } catch (error) {
+      // A server may end while it answers.
+      if (!this.#isClosing) throw error;
+    }
+  }
 
   async #serve(message: ConsumeMessage): Promise<void> {
     const inner = JSON.parse((JSON.parse(message.content.toString()) as Record<string, string>)['oslo.message'] ?? '{}') as Record<

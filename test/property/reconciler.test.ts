@@ -242,6 +242,40 @@ describe('the reconciler', () => {
     );
   });
 
+  it('announces nothing new while the agent is disabled, and withdraws what has left', async () => {
+    const lives = anyCommand.filter(({ kind }) => !['restrain', 'agent-restart'].includes(kind));
+    await fc.assert(
+      fc.asyncProperty(fc.array(lives, { maxLength: 15 }), fc.array(lives, { maxLength: 25 }), async (before, during) => {
+        const truth = new Truth();
+        const world = startWorld();
+        const { sink, speaker, clock } = world;
+        for (const command of before) await perform(command, truth, world);
+        await clock.advance(0);
+        sink.warn('agent-disabled', 'disabled');
+        const ours = new Set(speaker.ownPrefixes());
+        // What was lost a moment ago, or is held back by a fault, counts as ours as well.
+        for (const prefix of world.reconciler.decisions.prefixes()) if (world.reconciler.own(prefix) !== undefined) ours.add(prefix);
+        const mark = speaker.log.length;
+        for (const command of during) await perform(command, truth, world);
+        const advertised = speaker.log.slice(mark).flatMap((one) => (one.kind === 'advertise' ? [one.route.prefix] : []));
+        expect(advertised.filter((prefix) => !ours.has(prefix))).toEqual([]);
+        world.reconciler.configure(limited(100));
+        speaker.comeBack();
+        speaker.refused.clear();
+        speaker.swallowed.clear();
+        for (let round = 0; round < 4; round++) {
+          sink.replace(truth.snapshot(world));
+          await clock.advance(61_000);
+        }
+        const own = new Set(speaker.ownPrefixes());
+        const right = new Set(truth.expected(100, own));
+        expect([...own].filter((prefix) => !right.has(prefix))).toEqual([]);
+        await world.stop();
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   it('decides incrementally what it would decide from scratch', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyCommand, { maxLength: 30 }), async (commands) => {

@@ -255,3 +255,11 @@ describe('warnings', () => {
     ]);
   });
 });
+
+it('holds a bounded number of ports, and those that it holds stay up to date', () => {
+  for (let n = 0; n < 50_010; n += 1) sink.upsert(port({ portId: `p${n}` }));
+  expect([...table.ports()]).toHaveLength(50_000);
+  expect(events.filter((event) => event.kind === 'bus-message' && event.outcome === 'unsupported')).toHaveLength(10);
+  sink.upsert(port({ portId: 'p0', revisionNumber: 5, status: 'DOWN' }));
+  expect(sink.interest.port('p0')?.status).toBe('DOWN');
+});
