@@ -152,6 +152,19 @@ describe('defaults and sources of values', () => {
     expect(config.decision.networks).toEqual(new Set([NETWORK]));
   });
 
+  it('takes external networks instead of a list, or beside it', () => {
+    const external = load({ ...neutron, announce: '{ prefixes: [203.0.113.0/24], external: true }' }, { readText: () => 'rabbit://a:b@c' });
+    expect(external.decision).toMatchObject({ networks: new Set(), external: true, requireActive: 'always' });
+    expect(load(neutron, { readText: () => 'rabbit://a:b@c' }).decision.external).toBe(false);
+  });
+
+  it('pins the version of Port unless told to follow the OVS agent', () => {
+    const versionOf = (rest: string) =>
+      load({ ...neutron, sources: `{ neutron: { transportUrlFile: url${rest} } }` }, { readText: () => 'rabbit://a:b@c' }).sources.neutron
+        ?.portVersion;
+    expect([versionOf(''), versionOf(', portVersion: ovs-agent')]).toEqual(['pinned', 'ovs-agent']);
+  });
+
   it('prefers the transport URL of the environment', () => {
     const config = load(neutron, { env: { NEUTRON_BGP_AGENT_TRANSPORT_URL: 'rabbit://x:y@z' } });
     expect(config.sources.neutron?.broker.hosts).toMatchObject([{ host: 'z', username: 'x', password: 'y' }]);
@@ -193,6 +206,16 @@ describe('problems', () => {
       'Neutron without networks',
       { sources: '{ neutron: { transportUrl: "rabbit://a" } }' },
       /announce\.networks: is missing.*tenants choose/,
+    ],
+    [
+      'external networks beside any network',
+      { announce: '{ prefixes: [203.0.113.0/24], networks: "*", external: true }' },
+      /announce\.external: stands beside networks: "\*"/,
+    ],
+    [
+      'a version of Port by number, which might be above the server',
+      { sources: '{ neutron: { transportUrl: "rabbit://a", portVersion: "1.11" } }' },
+      /portVersion/,
     ],
     [
       "a network's name instead of its id",
@@ -304,6 +327,11 @@ describe('warnings', () => {
       'any network',
       { sources: '{ neutron: { transportUrl: "rabbit://a" } }', announce: '{ prefixes: [203.0.113.0/24], networks: "*" }' },
       /networks is "\*"/,
+    ],
+    [
+      'a port that need not be ACTIVE',
+      { announce: '{ prefixes: [203.0.113.0/24], requireActive: never }' },
+      /requireActive is never: a stopped instance keeps its route/,
     ],
     ['a long restart time', peer('gracefulRestart: { restartTimeSeconds: 61 }'), /restartTimeSeconds is 61/],
     ['a long deferral', peer('gracefulRestart: { deferralTimeSeconds: 6 }'), /deferralTimeSeconds is 6/],

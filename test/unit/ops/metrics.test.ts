@@ -50,6 +50,9 @@ describe('metrics', () => {
     const { telemetry } = metrics;
     telemetry.count({ kind: 'bus-message', source: 'file', outcome: 'malformed' });
     telemetry.count({ kind: 'bus-call', method: 'bulk_pull', outcome: 'timeout' });
+    telemetry.count({ kind: 'bus-call', method: 'bulk_pull', outcome: 'refused', refusal: 'database' });
+    telemetry.count({ kind: 'resync-found', source: 'file', found: 'update', portId: 'p' });
+    telemetry.count({ kind: 'source-warning', source: 'file', warning: 'slow-clock', text: 'x' });
     telemetry.count({ kind: 'source-in-sync', source: 'file', ports: 1 });
     telemetry.count({ kind: 'source-lost', source: 'file', reason: 'x' });
     telemetry.count({ kind: 'view-stale', reason: 'x' });
@@ -66,6 +69,11 @@ describe('metrics', () => {
     for (const line of [
       'bus_messages_total{source="file",outcome="malformed"} 1',
       'bus_calls_total{method="bulk_pull",outcome="timeout"} 1',
+      'bus_refusals_total{method="bulk_pull",refusal="database"} 1',
+      'lost_messages_total{source="file",found="update"} 1',
+      'lost_messages_total{source="file",found="deletion"} 0',
+      'source_warning{source="file",warning="slow-clock"} 1',
+      'source_warning{source="file",warning="agent-disabled"} 0',
       'source_snapshots_total{source="file"} 1',
       'source_lost_total{source="file"} 1',
       'view_stale_total 1',
