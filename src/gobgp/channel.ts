@@ -59,6 +59,8 @@ export class Channel {
   readonly #client: Client;
   readonly #deadlineMs: number;
   readonly #bulkDeadlineMs: number;
+  /** Streams without end. */
+  readonly #endless = new Set<{ pause(): unknown; resume(): unknown }>();
   #closed = false;
 
   constructor(options: ChannelOptions) {
@@ -150,10 +152,22 @@ export class Channel {
         });
         call.on('error', (error) => done(error));
         call.on('end', () => done(null));
+        if (settings.deadlineMs === Number.POSITIVE_INFINITY) {
+          this.#endless.add(call);
+          call.on('status', () => this.#endless.delete(call));
+        }
         return call;
       },
       { deadlineMs: this.#bulkDeadlineMs },
     );
+  }
+
+  /** Leaves what streams without end tell unread, until the returned function is called. */
+  hold(): () => void {
+    for (const stream of this.#endless) stream.pause();
+    return () => {
+      for (const stream of this.#endless) stream.resume();
+    };
   }
 
   /** Starts a call with its deadline and its signal, and settles with the first of its answer, its error and the abort. */
