@@ -14,15 +14,13 @@ import { keepConnected, type ReconnectSettings } from '../oslo/keep-connected.ts
 import { openRpcClient } from '../oslo/rpc-client.ts';
 import { Alarms } from './alarms.ts';
 import { Deletions } from './deletions.ts';
-import { type AgentRow, decodeAgent } from './agent-object.ts';
+import { AgentRows } from './agent-rows.ts';
 import { type LookedUp, readLookUp } from './look-up.ts';
 import { LostMessages } from './lost-messages.ts';
 import { Networks } from './networks.ts';
-import { OwnRow } from './own-row.ts';
-import { isServed, offeredVersion, OVS_AGENT_TYPE, PINNED_PORT_VERSION } from './port-version.ts';
 import { PushIntake } from './push-intake.ts';
 import { isLasting, refusalOf } from './refusal.ts';
-import { AGENT_TYPE, Registration, type ReportOutcome } from './registration.ts';
+import { Registration, type ReportOutcome } from './registration.ts';
 import { type ServerApi, serverApi } from './server-api.ts';
 import { takeSnapshot } from './snapshot.ts';
 
@@ -93,6 +91,9 @@ const ALIVE_TIMEOUT_MS = 10_000;
 /** After a push that could not be taken for what it says. */
 const NEEDED_SNAPSHOT_MS = 10_000;
 
+/** How long a report waits for a look at the rows before it. */
+const LOOK_MS = 5_000;
+
 const SLOW_CLOCK =
   'Neutron ignores our reports because their time is before the start of its server: the clock of this host is slow, and the agent looks dead';
 
@@ -103,9 +104,7 @@ export class NeutronSource implements BindingSource {
   readonly #snapshots: Alarms<'asked' | 'periodic' | 'registered' | 'retry'>;
   readonly #networks: Networks;
   #api: ServerApi | undefined;
-  #portVersion = PINNED_PORT_VERSION;
-  /** Versions that the server refused to make. */
-  readonly #refusedVersions = new Set<string>();
+  #looking: Promise<void> | undefined;
   /** Until the first snapshot of this process. */
   #starting = true;
 
@@ -129,13 +128,14 @@ export class NeutronSource implements BindingSource {
     const { clock, log, telemetry, configurations } = this.#options;
     const { host } = this.#settings;
     const lostMessages = new LostMessages({ source: this.name, host, interest: sink.interest, telemetry, clock });
-    const ownRow = new OwnRow({ sink, instanceId: configurations()['instance_id'] });
+    const instanceId = configurations()['instance_id'];
+    const rows = new AgentRows({ source: this.name, host, instanceId, portVersion: this.#settings.portVersion, sink, telemetry, log });
     const deletions = new Deletions({
       sink,
       clock,
       log,
       answerWithinMs: this.#settings.deletionAnswerMs,
-      lookUp: (ids) => this.#lookUp(ids),
+      lookUp: (ids) => this.#lookUp(ids, rows.portVersion),
     });
     const connected = keepConnected(
       {
@@ -144,7 +144,7 @@ export class NeutronSource implements BindingSource {
         clock,
         log,
         session: (connection, healthy, sessionSignal) =>
-          this.#session(connection, { sink, deletions, lostMessages, ownRow, healthy }, sessionSignal),
+          this.#session(connection, { sink, deletions, lostMessages, rows, healthy }, sessionSignal),
         failed: (error) => sink.lost(messageOf(error)),
       },
       signal,
@@ -181,7 +181,7 @@ export class NeutronSource implements BindingSource {
 
   /** The handshake, in an order that leaves no gap: listen first, then register, then look. */
   async #work(connection: BrokerConnection, parts: SessionParts, end: Ending, signal: AbortSignal): Promise<void> {
-    const { sink, deletions, lostMessages } = parts;
+    const { sink, deletions, lostMessages, rows } = parts;
     const { host, controlExchange, reportIntervalMs, callTimeoutMs } = this.#settings;
     const { clock, log, telemetry, configurations } = this.#options;
     if (!(await exchangeExists(connection, controlExchange)))
@@ -197,8 +197,8 @@ export class NeutronSource implements BindingSource {
     const api = serverApi(client, { controlExchange, clock, telemetry, signal, timeoutMs: callTimeoutMs });
     await this.#serverAnswers(api, sink, signal);
 
-    if (this.#settings.portVersion === 'ovs-agent') await this.#followVersion(api, await this.#agentRows(api), sink);
-    const portVersion = this.#portVersion;
+    await rows.chooseVersion(api);
+    const { portVersion } = rows;
     const intake = new PushIntake({
       source: this.name,
       host,
@@ -227,7 +227,7 @@ export class NeutronSource implements BindingSource {
     this.#api = api;
     this.resync();
     deletions.askNow();
-    await Promise.all([this.#reportLoop(api, registration, parts, signal), this.#snapshotLoop(api, intake, parts, signal)]);
+    await Promise.all([this.#reportLoop(api, registration, parts, end, signal), this.#snapshotLoop(api, intake, parts, signal)]);
   }
 
   /** What follows from a report, whatever came before. */
@@ -252,7 +252,7 @@ export class NeutronSource implements BindingSource {
     }
   }
 
-  async #reportLoop(api: ServerApi, registration: Registration, parts: SessionParts, signal: AbortSignal): Promise<void> {
+  async #reportLoop(api: ServerApi, registration: Registration, parts: SessionParts, end: Ending, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const { sink } = parts;
     let answeredMs = clock.monotonicMs();
@@ -261,7 +261,7 @@ export class NeutronSource implements BindingSource {
       await sleep(clock, this.#settings.reportIntervalMs, signal);
       if (signal.aborted) return;
       // Before the report: whoever else reports under our name has written the row since our last one.
-      await this.#lookAtRows(api, parts);
+      await this.#lookAtRows(api, parts, end, signal);
       if (signal.aborted) return;
       const outcome = await registration.report(api);
       if (signal.aborted) return;
@@ -278,75 +278,35 @@ export class NeutronSource implements BindingSource {
     }
   }
 
-  /** Looks at the rows of this host's agents; when they cannot be read, what was known of them stays. */
-  async #lookAtRows(api: ServerApi, { sink, ownRow }: SessionParts): Promise<void> {
-    const { log } = this.#options;
-    const wasDisabled = ownRow.isDisabled;
-    try {
-      const rows = await this.#agentRows(api);
-      ownRow.readBetweenReports(ownRowOf(rows));
-      const version = this.#portVersion;
-      if (this.#settings.portVersion === 'ovs-agent') await this.#followVersion(api, rows, sink);
-      if (this.#portVersion !== version)
-        throw new AgentError('port-version-changed', 'retryable', `this host's OVS agent has changed to Port ${this.#portVersion}`);
-    } catch (error) {
-      if (codeOf(error) === 'port-version-changed') throw error;
-      log.warn({ code: codeOf(error), error: messageOf(error) }, 'the rows of agents could not be read');
-    }
-    if (ownRow.isDisabled === wasDisabled) return;
-    // The servers stop pushing to a disabled agent, and begin again up to a minute after it was enabled.
-    this.resync();
-    if (!ownRow.isDisabled) this.#snapshots.in('registered', this.#settings.secondSnapshotMs);
-  }
-
-  /** @throws what may pass; a server that will never tell says that nobody disabled us */
-  async #readOwnRow(api: ServerApi, ownRow: OwnRow): Promise<void> {
-    try {
-      ownRow.read(ownRowOf(await this.#agentRows(api)));
-    } catch (error) {
-      if (!isLasting(refusalOf(error))) throw error;
-      this.#options.log.error({ error: messageOf(error) }, 'Neutron does not tell whether this agent is disabled');
-      ownRow.read(undefined);
-    }
-  }
-
-  /** The rows of our agent and, if it is followed, the OVS agent of this host. */
-  async #agentRows(api: ServerApi): Promise<readonly AgentRow[]> {
-    const { host, portVersion } = this.#settings;
-    const types = portVersion === 'ovs-agent' ? [AGENT_TYPE, OVS_AGENT_TYPE] : [AGENT_TYPE];
-    return (await api.pullAgents(host, types)).flatMap((primitive) => {
-      const row = decodeAgent(primitive);
-      if (row.ok) return row.value.host === host ? [row.value] : [];
-      this.#options.telemetry.count({ kind: 'bus-message', source: this.name, outcome: 'malformed', detail: row.reason });
-      return [];
+  /**
+   * Looks at the rows of this host's agents. Reports do not wait long for it: an agent whose reports are late is taken for dead.
+   * Those that are still looking when their turn comes again go on.
+   */
+  async #lookAtRows(api: ServerApi, { rows }: SessionParts, end: Ending, signal: AbortSignal): Promise<void> {
+    if (this.#looking !== undefined) return;
+    const { isDisabled, portVersion } = rows;
+    this.#looking = rows.look(api).finally(() => {
+      this.#looking = undefined;
+      if (signal.aborted) return;
+      if (rows.portVersion !== portVersion) {
+        // As after a registration: the servers may push this version only later.
+        this.#snapshots.in('registered', this.#settings.secondSnapshotMs);
+        end.at(new AgentError('port-version-changed', 'retryable', `this host's OVS agent has changed to Port ${rows.portVersion}`));
+      }
+      if (rows.isDisabled === isDisabled) return;
+      // The servers stop pushing to a disabled agent, and begin again up to a minute after it was enabled.
+      this.resync();
+      if (!rows.isDisabled) this.#snapshots.in('registered', this.#settings.secondSnapshotMs);
     });
-  }
-
-  /** Changes to the version of the OVS agent, if the server shows that it has it. */
-  async #followVersion(api: ServerApi, rows: readonly AgentRow[], sink: BindingSink): Promise<void> {
-    const { host } = this.#settings;
-    const version = offeredVersion(rows);
-    if (version === undefined || version === this.#portVersion || this.#refusedVersions.has(version)) return;
-    const ids = version === PINNED_PORT_VERSION ? [] : [...sink.interest.portIds(), ...(await api.listPortIds(host, 'normal'))];
-    try {
-      const isSafe =
-        version === PINNED_PORT_VERSION || (ids.length > 0 && isServed(await api.pullPorts(ids.slice(0, 10), version), version));
-      if (!isSafe) return;
-    } catch (error) {
-      if (refusalOf(error) !== 'unsupported-version') throw error;
-      this.#refusedVersions.add(version);
-      this.#options.log.warn({ version }, 'the OVS agent of this host reports a version of Port that the server does not have');
-      return;
-    }
-    this.#options.log.info({ version, before: this.#portVersion }, 'version of Port');
-    this.#portVersion = version;
-    // As after a registration: the servers may push this version only later.
-    this.#snapshots.in('registered', this.#settings.secondSnapshotMs);
+    const { clock } = this.#options;
+    const looked = new AbortController();
+    await Promise.race([this.#looking, sleep(clock, LOOK_MS, AbortSignal.any([signal, looked.signal]))]);
+    looked.abort();
   }
 
   async #snapshotLoop(api: ServerApi, intake: PushIntake, parts: SessionParts, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
-    const { sink, healthy, ownRow } = parts;
+    const { sink, healthy, rows } = parts;
     const freshBackoff = (): Backoff => exponentialBackoff({ firstMs: 1_000, capMs: 30_000 });
     let backoff = freshBackoff();
     for (await this.#snapshots.next(signal); !signal.aborted; await this.#snapshots.next(signal)) {
@@ -355,7 +315,7 @@ export class NeutronSource implements BindingSource {
         healthy();
         backoff = freshBackoff();
         this.#starting = false;
-        this.#snapshots.in('periodic', this.#untilNextSnapshot(ownRow.isDisabled));
+        this.#snapshots.in('periodic', this.#untilNextSnapshot(rows.isDisabled));
         if (await this.#networks.refresh(sink.interest.portIds().flatMap((id) => sink.interest.port(id) ?? []))) this.resync();
       } catch (error) {
         if (signal.aborted) return;
@@ -376,10 +336,10 @@ export class NeutronSource implements BindingSource {
     return resyncIntervalMs * (0.8 + 0.4 * Math.random());
   }
 
-  async #snapshot(api: ServerApi, intake: PushIntake, { sink, ownRow }: SessionParts): Promise<void> {
+  async #snapshot(api: ServerApi, intake: PushIntake, { sink, rows }: SessionParts): Promise<void> {
     const { host, vnicTypes } = this.#settings;
     // Nothing new is told before it is known whether an operator has disabled us.
-    if (!ownRow.isKnown) await this.#readOwnRow(api, ownRow);
+    await rows.readOnce(api);
     intake.snapshotBegins();
     const { ports, unknown } = await takeSnapshot({
       listIds: async () => {
@@ -387,7 +347,7 @@ export class NeutronSource implements BindingSource {
         for (const vnicType of vnicTypes) ids.push(...(await api.listPortIds(host, vnicType)));
         return ids;
       },
-      lookUp: (ids) => this.#lookUp(ids),
+      lookUp: (ids) => this.#lookUp(ids, rows.portVersion),
       heldIds: () => sink.interest.portIds(),
       takeDeleted: () => intake.takeDeleted(),
     });
@@ -403,8 +363,8 @@ export class NeutronSource implements BindingSource {
     if (!intake.snapshotEnds(ports)) this.resync();
   }
 
-  async #lookUp(ids: readonly string[]): Promise<LookedUp> {
-    const answer = readLookUp(ids, await this.#server().pullPorts(ids, this.#portVersion));
+  async #lookUp(ids: readonly string[], portVersion: string): Promise<LookedUp> {
+    const answer = readLookUp(ids, await this.#server().pullPorts(ids, portVersion));
     for (const reason of answer.reasons)
       this.#options.telemetry.count({ kind: 'bus-message', source: this.name, outcome: 'malformed', detail: reason });
     const found = await this.#networks.complete(answer.found.values());
@@ -421,10 +381,6 @@ type SessionParts = {
   readonly sink: BindingSink;
   readonly deletions: Deletions;
   readonly lostMessages: LostMessages;
-  readonly ownRow: OwnRow;
+  readonly rows: AgentRows;
   readonly healthy: () => void;
 };
-
-function ownRowOf(rows: readonly AgentRow[]): AgentRow | undefined {
-  return rows.find(({ agentType }) => agentType === AGENT_TYPE);
-}
