@@ -3,7 +3,7 @@
  * While a snapshot is taken, all others are kept as well, until it has shown which ports are ours: one that moved away
  * meanwhile names neither our host nor a port that we know.
  */
-import type { BindingSink, BusOutcome, Telemetry } from '../core/ports.ts';
+import type { BindingSink, BusOutcome, Telemetry, TelemetryEvent } from '../core/ports.ts';
 import type { PortBinding } from '../domain/port-binding.ts';
 import type { Cast } from '../oslo/fanout.ts';
 import type { Deletions } from './deletions.ts';
@@ -36,6 +36,7 @@ export type IntakeOptions = {
 export class PushIntake {
   readonly #options: IntakeOptions;
   readonly #relevance: ReturnType<typeof relevanceFor>;
+  readonly #foreign: TelemetryEvent;
   #inSync = false;
   /** The newest state that a push told of each port since the snapshot began; undefined while none is taken. */
   #kept: Map<string, PortBinding> | undefined = new Map();
@@ -48,6 +49,7 @@ export class PushIntake {
     this.#options = options;
     const { interest } = options.sink;
     // What becomes of a port that waits matters as if it were held: it may have moved away when the answer comes.
+    this.#foreign = { kind: 'bus-message', source: options.source, outcome: 'foreign' };
     this.#relevance = relevanceFor(options.host, {
       hasPort: (id) => this.#waiting.has(id) || interest.hasPort(id),
       addresses: () => interest.addresses(),
@@ -64,7 +66,9 @@ export class PushIntake {
   }
 
   dropped(why: 'foreign' | 'duplicate' | 'malformed', detail?: string): void {
-    this.#count(why, detail);
+    // By far the most: they share one event.
+    if (why === 'foreign') this.#options.telemetry.count(this.#foreign);
+    else this.#count(why, detail);
   }
 
   receive(cast: Cast): void {

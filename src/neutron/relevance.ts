@@ -5,7 +5,14 @@
 import type { Interest } from '../core/ports.ts';
 import type { PortBinding } from '../domain/port-binding.ts';
 
-/** How a port's own id stands in a body: JSON inside a JSON string, in Python's spacing. */
+/** The end of a Port object's name. A search for it is ten times as fast as one for a text that begins with a backslash. */
+const PORT_NAME = Buffer.from(String.raw`Port\"`);
+
+/** After the name come namespace and version, and then the port's own fields, its id first. */
+const PORT_FIELDS = Buffer.from(String.raw`\"versioned_object.data\": {\"id\": \"`);
+const NAME_TO_FIELDS = 200;
+
+/** How an id stands in a body: JSON inside a JSON string, in Python's spacing. */
 const ID_KEY = Buffer.from(String.raw`\"id\": \"`);
 const ID_LENGTH = 36;
 
@@ -24,6 +31,8 @@ export function relevanceFor(host: string, interest: Pick<Interest, 'hasPort' | 
   const hostBytes = UNCHANGED_BY_JSON.test(host) ? Buffer.from(host) : undefined;
 
   function showsOnlyOtherIds(body: Buffer): boolean {
+    const own = onlyPortId(body);
+    if (own !== undefined) return !interest.hasPort(own);
     let shown = false;
     for (let at = body.indexOf(ID_KEY); at >= 0; at = body.indexOf(ID_KEY, at + ID_LENGTH)) {
       shown = true;
@@ -44,4 +53,14 @@ export function relevanceFor(host: string, interest: Pick<Interest, 'hasPort' | 
       interest.hasPort(port.portId) ||
       interest.addresses().some((address) => port.fixedIps.includes(address)),
   };
+}
+
+/** The id of the port in a body that shows exactly one, where Python writes it. */
+function onlyPortId(body: Buffer): string | undefined {
+  const name = body.indexOf(PORT_NAME);
+  if (name < 0 || body.indexOf(PORT_NAME, name + 1) >= 0) return undefined;
+  const fields = body.indexOf(PORT_FIELDS, name);
+  if (fields < 0 || fields > name + NAME_TO_FIELDS) return undefined;
+  const start = fields + PORT_FIELDS.length;
+  return body.toString('latin1', start, start + ID_LENGTH);
 }

@@ -64,6 +64,7 @@ export function createMetrics(options: { version: string; sources: readonly stri
       for (const { outcome } of changes) counters.operations.inc({ kind: outcome.operation.kind, outcome: outcome.result });
     },
     render: () => {
+      counters.readTallies();
       setGauges(gauges, options.snapshot());
       return registry.metrics();
     },
@@ -109,10 +110,25 @@ function createCounters(registry: Registry, sources: readonly string[]) {
   for (const result of PEER_RESULTS) peerChanges.inc({ result }, 0);
   for (const to of SPEAKER_STATES) speakerChanges.inc({ to }, 0);
 
+  // Messages come by the thousand a second, and the counter would make a key of its labels for each: it gets sums when it is read.
+  const tallies = new Map<string, Map<BusOutcome, number>>();
+  const readTallies = (): void => {
+    for (const [source, tally] of tallies) for (const [outcome, times] of tally) busMessages.inc({ source, outcome }, times);
+    tallies.clear();
+  };
+  const tallyOf = (source: string): Map<BusOutcome, number> => {
+    const tally = tallies.get(source) ?? new Map<BusOutcome, number>();
+    tallies.set(source, tally);
+    return tally;
+  };
+
   const count = (event: TelemetryEvent): void => {
     switch (event.kind) {
-      case 'bus-message':
-        return busMessages.inc({ source: event.source, outcome: event.outcome });
+      case 'bus-message': {
+        const tally = tallies.get(event.source) ?? tallyOf(event.source);
+        tally.set(event.outcome, (tally.get(event.outcome) ?? 0) + 1);
+        return;
+      }
       case 'bus-call':
         if (event.refusal !== undefined) busRefusals.inc({ method: event.method, refusal: event.refusal });
         return busCalls.inc({ method: event.method, outcome: event.outcome });
@@ -144,7 +160,7 @@ function createCounters(registry: Registry, sources: readonly string[]) {
     'event-to-advertise': histogram('event_to_advertise', "From the receipt of a source's message to GoBGP's acknowledgement."),
     reconcile: histogram('reconcile_duration', 'Duration of one reconcile.'),
   };
-  return { operations, count, histograms };
+  return { operations, count, readTallies, histograms };
 }
 
 function createGauges(registry: Registry) {

@@ -169,10 +169,10 @@ export function castReceiver(
   const { wants, onCast, onDropped } = options;
   const seen: string[] = [];
   return ({ content, properties }) => {
-    const body = inflateBody(content, properties.headers?.['compression'], MAX_CAST_BYTES);
-    if (!body.ok) return onDropped('malformed', body.reason);
-    if (!wants(body.value)) return onDropped('foreign');
-    const envelope = decodeEnvelope(body.value);
+    const inflated = inflateBody(content, properties.headers?.['compression'], MAX_CAST_BYTES);
+    if (!inflated.ok) return onDropped('malformed', inflated.reason);
+    if (!wants(inflated.value)) return onDropped('foreign');
+    const envelope = decodeEnvelope(inflated.value);
     if (!envelope.ok) return onDropped('malformed', envelope.reason);
     const { method, version = '1.0', args, uniqueId, requestId } = envelope.value;
     if (method === undefined) return onDropped('malformed', 'no method');

@@ -9,10 +9,11 @@ import { parseArgs } from 'node:util';
 import { Lab } from '../lab/lab.ts';
 import { type Benchmark, failedRow, type Row, type Rounds, rounded, rowOf } from './benchmark.ts';
 import { bulk } from './bulk.ts';
+import { bus } from './bus.ts';
 import { event } from './event.ts';
 import { memory } from './memory.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [event, bulk, memory];
+const BENCHMARKS: readonly Benchmark[] = [event, bulk, bus, memory];
 
 type Measured = { readonly row: Row; readonly rounds: Rounds | undefined };
 

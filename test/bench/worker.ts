@@ -6,6 +6,9 @@ import type { Lab } from '../lab/lab.ts';
 export type Worker = {
   /** Has it carried out. @returns when it began, on `monotonicMs` */
   order(name: string): Promise<number>;
+  /** Stops it in the middle of whatever it does, until `resume`. */
+  pause(): void;
+  resume(): void;
 };
 
 type Answer = { readonly startedMs: number } | { readonly error: string };
@@ -37,6 +40,8 @@ export async function startWorker(lab: Lab, file: string, settings: object): Pro
   });
   await answer();
   return {
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
     order(name) {
       const answered = answer();
       child.send(name);

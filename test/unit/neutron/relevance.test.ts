@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { relevanceFor } from '../../../src/neutron/relevance.ts';
 import { RecordingSink } from '../../fakes/recording-sink.ts';
+import { pythonJson } from '../../lab/neutron-objects.ts';
 import { innerOf, readRecording, RECORDINGS } from '../../fixtures/recordings.ts';
 
 const pushes = RECORDINGS.flatMap(readRecording).filter(({ exchange }) => exchange.startsWith('neutron-vo-Port-'));
@@ -29,6 +30,24 @@ describe('the search in raw bodies', () => {
     const { mayConcern } = relevanceFor('hv9', sinkHolding(evacuatedId).interest);
     expect(mayConcern(Buffer.from('{"oslo.version":"2.0","oslo.message":"{\\"id\\":\\"x\\"}"}'))).toBe(true);
     expect(mayConcern(Buffer.from('\u001f'))).toBe(true);
+  });
+
+  test('of several ports in one body each counts', () => {
+    const inner = innerOf(evacuated?.body ?? '') as unknown as { args: { resource_list: object[] } };
+    const [port] = inner.args.resource_list;
+    const other = JSON.parse(JSON.stringify(port).replaceAll(evacuatedId, '11111111-0000-4000-8000-000000000000')) as object;
+    const list = Buffer.from(
+      pythonJson({ 'oslo.message': pythonJson({ ...inner, args: { ...inner.args, resource_list: [other, port] } }) }),
+    );
+    expect(relevanceFor('hv9', sinkHolding(evacuatedId).interest).mayConcern(list)).toBe(true);
+    expect(relevanceFor('hv9', sinkHolding().interest).mayConcern(list)).toBe(false);
+  });
+
+  test.each(['Port', 'a Port"', '"versioned_object.data": {"id": "x'])('a port with the name %s hides nothing', (name) => {
+    const named = Buffer.from((evacuated?.body ?? '').replace(String.raw`\"vm-boot\"`, JSON.stringify(JSON.stringify(name)).slice(1, -1)));
+    expect(named.equals(body)).toBe(false);
+    expect(relevanceFor('hv9', sinkHolding(evacuatedId).interest).mayConcern(named)).toBe(true);
+    expect(relevanceFor('hv9', sinkHolding().interest).mayConcern(named)).toBe(false);
   });
 
   test('a deleted push shows its id', () => {
