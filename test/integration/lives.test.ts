@@ -12,45 +12,49 @@ const CLOUDS: readonly (readonly [string, (lab: Lab, rabbitUrl: string) => Promi
   ['the real Neutron 21 server', (lab, rabbitUrl) => startNeutronCloud(lab, rabbitUrl, ['hv1', 'hv2'])],
 ];
 
-/** A real RabbitMQ, gobgpd and BIRD in both; each row goes on where the one before ended. */
+/** A real RabbitMQ, two gobgpds and a BIRD in both; each row goes on where the one before ended. */
 describe.each(CLOUDS)('the lives of a port, with %s', (_, startCloud) => {
   const lab = new Lab('lives');
   const seen = { count: 0 };
   const ports = new Map<string, string>();
   let cloud: Cloud;
   let router: Bird;
-  let hv1: Hypervisor;
+  let hosts: readonly Hypervisor[];
 
   beforeAll(async () => {
     const rabbit = await startRabbit(lab);
     cloud = await startCloud(lab, rabbit.url);
-    const address = loopbackAddress();
-    router = await startBird(lab, { name: 'tor1', asn: ROUTER_ASN, neighbors: [{ name: 'hv1', address, asn: ASN }] });
-    hv1 = await startHypervisor(lab, {
-      name: 'hv1',
-      address,
-      router,
-      networks: [cloud.publicNetworkId],
-      sources: { neutron: { transportUrl: rabbit.url.replace(/^amqp:/, 'rabbit:') } },
-      // Everybody else's time is theirs; ours is short here, so that a stop is seen to be withdrawn.
-      change: { graceSeconds: { inactive: 1, migration: 1 } },
-    });
-    await hv1.ready();
+    const addresses = ['hv1', 'hv2'].map((name) => ({ name, address: loopbackAddress() }));
+    router = await startBird(lab, { name: 'tor1', asn: ROUTER_ASN, neighbors: addresses.map((host) => ({ ...host, asn: ASN })) });
+    hosts = await Promise.all(
+      addresses.map(({ name, address }) =>
+        startHypervisor(lab, {
+          name,
+          address,
+          router,
+          networks: [cloud.publicNetworkId],
+          sources: { neutron: { transportUrl: rabbit.url.replace(/^amqp:/, 'rabbit:'), reconnectSpreadSeconds: 0 } },
+          // Long enough for a reboot, short enough to see a stop withdrawn.
+          change: { graceSeconds: { inactive: 2, migration: 1 } },
+        }),
+      ),
+    );
+    for (const host of hosts) await host.ready();
   });
 
   afterAll(() => lab.close());
 
-  it.each(LIVES.map((row) => [row.name, row] as const))('%s', (__, row) => playRow(row, { cloud, hv1, router, ports }, seen));
+  it.each(LIVES.map((row) => [row.name, row] as const))('%s', (__, row) => playRow(row, { cloud, hosts, router, ports }, seen));
 
   it('says of the overlapping network why it announces nothing', async () => {
-    const { code, stdout } = await hv1.cli('explain', '203.0.113.66');
+    const { code, stdout } = (await hosts[0]?.cli('explain', '203.0.113.66')) ?? { code: 0, stdout: '' };
     expect(code).toBe(1);
     expect(stdout).toContain('the network of the port is none of announce.networks');
   });
 
   it('leaves an empty router, and says which routes had which next hop', async () => {
     expect((await router.routes()).map(({ prefix }) => prefix)).toEqual([]);
-    const advertised = hv1.log().filter(({ msg }) => msg === 'advertised');
+    const advertised = hosts.flatMap((host) => host.log()).filter(({ msg }) => msg === 'advertised');
     expect(new Set(advertised.map((line) => (line as { nextHop?: string }).nextHop))).toEqual(new Set(['self', NEXT_HOP_IPV6]));
     expect(advertised.every(({ portId, revisionNumber, requestId }) => portId && revisionNumber && requestId)).toBe(true);
   });

@@ -1,21 +1,28 @@
-/** The lives of a port, as rows: what happens in the cloud, and what the router must see of it, no more and no less. */
+/** The lives of a port, as rows: what happens in the cloud, and what the router must see of either host, no more and no less. */
 import { expect } from 'vitest';
 import type { ExplainAnswer } from '../../src/core/status.ts';
-import type { Bird } from '../lab/bird.ts';
+import type { Bird, BirdUpdate } from '../lab/bird.ts';
 import type { Cloud } from '../lab/cloud.ts';
 import type { Hypervisor } from '../lab/hypervisor.ts';
 import { until } from '../lab/lab.ts';
 
-export type LifeContext = { readonly cloud: Cloud; readonly hv1: Hypervisor; readonly router: Bird; readonly ports: Map<string, string> };
+export type LifeContext = {
+  readonly cloud: Cloud;
+  readonly hosts: readonly Hypervisor[];
+  readonly router: Bird;
+  readonly ports: Map<string, string>;
+};
 
 export type LifeRow = {
   readonly name: string;
-  /** Acts on the port `of` and gives its id. */
+  /** Acts on a port and gives its id. */
   readonly act: (context: LifeContext) => Promise<string>;
-  /** What the router's log of updates gains, in order within one prefix. */
+  /** What the router's log of updates gains, in order within one host and prefix. */
   readonly changes: readonly string[];
-  /** An address by which the daemon is asked whether it has heard the event; absent: the changes tell. */
+  /** An address by which hv1 is asked whether it has heard the event; absent: the changes tell. */
   readonly heardBy?: string;
+  /** Prefixes that some host announces at every instant. */
+  readonly neverWithout?: readonly string[];
 };
 
 const A = '203.0.113.10';
@@ -36,39 +43,62 @@ function on(name: string, act: (cloud: Cloud, portId: string) => Promise<void>):
   };
 }
 
-function create(name: string, options: Parameters<Cloud['create']>[0]): LifeRow['act'] {
+function create(name: string, options: Parameters<Cloud['create']>[0], wired = false): LifeRow['act'] {
   return async ({ cloud, ports }) => {
     const portId = await cloud.create(options);
     ports.set(name, portId);
+    if (wired) await cloud.wire(portId, options.host);
     return portId;
   };
 }
 
 export const LIVES: readonly LifeRow[] = [
   { name: 'boot: bound, not wired yet', act: create('a', { host: 'hv1', addresses: [A] }), changes: [], heardBy: A },
-  { name: 'wired', act: on('a', (cloud, id) => cloud.wire(id, 'hv1')), changes: [`added ${A}/32`] },
-  { name: 'a new name', act: on('a', (cloud, id) => cloud.rename(id, 'other')), changes: [], heardBy: A },
-  { name: 'stop', act: on('a', (cloud, id) => cloud.stop(id, 'hv1')), changes: [`removed ${A}/32`] },
-  { name: 'start', act: on('a', (cloud, id) => cloud.wire(id, 'hv1')), changes: [`added ${A}/32`] },
-  { name: 'admin down', act: on('a', (cloud, id) => cloud.setAdminState(id, false)), changes: [`removed ${A}/32`] },
+  { name: 'wired: one announcement', act: on('a', (cloud, id) => cloud.wire(id, 'hv1')), changes: [`hv1 added ${A}/32`] },
+  { name: 'a new name: nothing', act: on('a', (cloud, id) => cloud.rename(id, 'other')), changes: [], heardBy: A },
+  {
+    name: 'allowed address pairs: nothing',
+    act: on('a', (cloud, id) => cloud.setAddressPairs(id, ['203.0.113.99'])),
+    changes: [],
+    heardBy: A,
+  },
+  { name: 'stop: one withdrawal after the grace', act: on('a', (cloud, id) => cloud.stop(id, 'hv1')), changes: [`hv1 removed ${A}/32`] },
+  { name: 'start', act: on('a', (cloud, id) => cloud.wire(id, 'hv1')), changes: [`hv1 added ${A}/32`] },
+  {
+    name: 'hard reboot within the grace: nothing',
+    act: on('a', async (cloud, id) => {
+      await cloud.stop(id, 'hv1');
+      await cloud.wire(id, 'hv1');
+    }),
+    changes: [],
+    heardBy: A,
+  },
+  { name: 'admin down', act: on('a', (cloud, id) => cloud.setAdminState(id, false)), changes: [`hv1 removed ${A}/32`] },
   {
     name: 'admin up, and wired again',
     act: on('a', async (cloud, id) => {
       await cloud.setAdminState(id, true);
       await cloud.wire(id, 'hv1');
     }),
-    changes: [`added ${A}/32`],
+    changes: [`hv1 added ${A}/32`],
   },
-  { name: 'another address', act: on('a', (cloud, id) => cloud.changeAddresses(id, [B])), changes: [`added ${B}/32`, `removed ${A}/32`] },
+  {
+    name: 'another address',
+    act: on('a', (cloud, id) => cloud.changeAddresses(id, [B])),
+    changes: [`hv1 added ${B}/32`, `hv1 removed ${A}/32`],
+  },
   {
     name: 'a second address, of the other family',
     act: on('a', (cloud, id) => cloud.changeAddresses(id, [B, V6])),
-    changes: [`added ${V6}/128`],
+    changes: [`hv1 added ${V6}/128`],
   },
   {
     name: 'evacuation to another host',
-    act: on('a', (cloud, id) => cloud.rebind(id, 'hv2')),
-    changes: [`removed ${B}/32`, `removed ${V6}/128`],
+    act: on('a', async (cloud, id) => {
+      await cloud.rebind(id, 'hv2');
+      await cloud.wire(id, 'hv2');
+    }),
+    changes: [`hv1 removed ${B}/32`, `hv1 removed ${V6}/128`, `hv2 added ${B}/32`, `hv2 added ${V6}/128`],
   },
   {
     name: 'cold migration back',
@@ -76,59 +106,89 @@ export const LIVES: readonly LifeRow[] = [
       await cloud.rebind(id, 'hv1');
       await cloud.wire(id, 'hv1');
     }),
-    changes: [`added ${B}/32`, `added ${V6}/128`],
+    changes: [`hv2 removed ${B}/32`, `hv2 removed ${V6}/128`, `hv1 added ${B}/32`, `hv1 added ${V6}/128`],
   },
-  { name: 'unbind', act: on('a', (cloud, id) => cloud.unbind(id)), changes: [`removed ${B}/32`, `removed ${V6}/128`] },
+  {
+    name: 'a device that cannot be bound: binding failed',
+    act: on('a', (cloud, id) => cloud.failBinding(id, 'hv1')),
+    changes: [`hv1 removed ${B}/32`, `hv1 removed ${V6}/128`],
+  },
   {
     name: 'an instance with both families',
-    act: async (context) => {
-      const portId = await create('b', { host: 'hv1', addresses: [B_V4, B_V6] })(context);
-      await context.cloud.wire(portId, 'hv1');
-      return portId;
-    },
-    changes: [`added ${B_V4}/32`, `added ${B_V6}/128`],
+    act: create('b', { host: 'hv1', addresses: [B_V4, B_V6] }, true),
+    changes: [`hv1 added ${B_V4}/32`, `hv1 added ${B_V6}/128`],
   },
   {
-    name: 'live migration away: worse for a moment, then gone',
+    name: 'live migration begins: unbound and DOWN, and the guest still runs here',
+    act: on('b', (cloud, id) => cloud.prepareMigration(id, 'hv2')),
+    changes: [],
+    heardBy: B_V4,
+    neverWithout: [`${B_V4}/32`, `${B_V6}/128`],
+  },
+  {
+    name: 'and is rolled back',
+    act: on('b', (cloud, id) => cloud.rollBackMigration(id, 'hv1', 'hv2')),
+    changes: [],
+    heardBy: B_V4,
+    neverWithout: [`${B_V4}/32`, `${B_V6}/128`],
+  },
+  {
+    name: 'live migration: the new host at once, the old one worse for a moment, then gone',
     act: on('b', (cloud, id) => cloud.liveMigrate(id, 'hv1', 'hv2')),
-    changes: [`added ${B_V4}/32`, `removed ${B_V4}/32`, `added ${B_V6}/128`, `removed ${B_V6}/128`],
+    changes: [
+      ...[`${B_V4}/32`, `${B_V6}/128`].flatMap((prefix) => [`hv1 added ${prefix}`, `hv1 removed ${prefix}`, `hv2 added ${prefix}`]),
+    ],
+    neverWithout: [`${B_V4}/32`, `${B_V6}/128`],
+  },
+  {
+    name: 'and back',
+    act: on('b', (cloud, id) => cloud.liveMigrate(id, 'hv2', 'hv1')),
+    changes: [
+      ...[`${B_V4}/32`, `${B_V6}/128`].flatMap((prefix) => [`hv2 added ${prefix}`, `hv2 removed ${prefix}`, `hv1 added ${prefix}`]),
+    ],
+    neverWithout: [`${B_V4}/32`, `${B_V6}/128`],
+  },
+  {
+    name: 'shelved and offloaded: unbound',
+    act: on('b', (cloud, id) => cloud.unbind(id)),
+    changes: [`hv1 removed ${B_V4}/32`, `hv1 removed ${B_V6}/128`],
   },
   {
     name: 'a self-service network with the public range announces nothing',
-    act: async (context) => {
-      const portId = await create('tenant', { host: 'hv1', addresses: ['203.0.113.66'], tenant: true })(context);
-      await context.cloud.wire(portId, 'hv1');
-      return portId;
-    },
+    act: create('tenant', { host: 'hv1', addresses: ['203.0.113.66'], tenant: true }, true),
     changes: [],
     heardBy: '203.0.113.66',
   },
-  {
-    name: 'boot again',
-    act: async (context) => {
-      const portId = await create('c', { host: 'hv1', addresses: [C] })(context);
-      await context.cloud.wire(portId, 'hv1');
-      return portId;
-    },
-    changes: [`added ${C}/32`],
-  },
-  { name: 'delete', act: on('c', (cloud, id) => cloud.remove(id)), changes: [`removed ${C}/32`] },
+  { name: 'boot again', act: create('c', { host: 'hv1', addresses: [C] }, true), changes: [`hv1 added ${C}/32`] },
+  { name: 'delete', act: on('c', (cloud, id) => cloud.remove(id)), changes: [`hv1 removed ${C}/32`] },
 ];
 
 /** Plays one row; a change too many shows here or, should it come late, in the next row. */
 export async function playRow(row: LifeRow, context: LifeContext, seen: { count: number }): Promise<void> {
-  const { router, hv1, cloud } = context;
+  const { router, hosts, cloud } = context;
   const portId = await row.act(context);
-  if (row.heardBy !== undefined) await heard(hv1, row.heardBy, portId, await cloud.revision(portId));
-  const news = (): string[] =>
-    router
-      .updates()
-      .slice(seen.count)
-      .map(({ change, prefix }) => `${change} ${prefix}`);
+  const [hv1] = hosts;
+  if (row.heardBy !== undefined && hv1 !== undefined) await heard(hv1, row.heardBy, portId, await cloud.revision(portId));
+  const news = (): readonly BirdUpdate[] => router.updates().slice(seen.count);
   await until(`${row.name}: ${row.changes.join(', ')}`, () => news().length >= row.changes.length, 10_000).catch(() => undefined);
+  const before = router.updates().slice(0, seen.count);
   const changes = news();
   seen.count += changes.length;
-  expect(byPrefix(changes)).toEqual(byPrefix(row.changes));
+  expect(sorted(changes.map(({ protocol, change, prefix }) => `${protocol} ${change} ${prefix}`))).toEqual(sorted(row.changes));
+  for (const prefix of row.neverWithout ?? [])
+    expect(fewestHosts(prefix, before, changes), `hosts that announce ${prefix}`).toBeGreaterThan(0);
+}
+
+/** The least number of hosts that announced a prefix at any instant of `during`, from the router's own log. */
+function fewestHosts(prefix: string, before: readonly BirdUpdate[], during: readonly BirdUpdate[]): number {
+  const announcing = new Set<string>();
+  const follow = ({ protocol, change, prefix: changed }: BirdUpdate): number => {
+    if (changed === prefix && change === 'added') announcing.add(protocol);
+    if (changed === prefix && change === 'removed') announcing.delete(protocol);
+    return announcing.size;
+  };
+  for (const update of before) follow(update);
+  return Math.min(announcing.size, ...during.map(follow));
 }
 
 /** Waits until the daemon knows the port in at least this revision. */
@@ -142,12 +202,12 @@ async function heard(hv1: Hypervisor, address: string, portId: string, revision:
   });
 }
 
-/** Between prefixes there is no order to hold. */
-function byPrefix(changes: readonly string[]): Record<string, string[]> {
-  const sorted: Record<string, string[]> = {};
+/** By host and prefix; between those there is no order to hold. */
+function sorted(changes: readonly string[]): Record<string, string[]> {
+  const byPlace: Record<string, string[]> = {};
   for (const change of changes) {
-    const [kind = '', prefix = ''] = change.split(' ');
-    (sorted[prefix] ??= []).push(kind);
+    const [protocol = '', kind = '', prefix = ''] = change.split(' ');
+    (byPlace[`${protocol} ${prefix}`] ??= []).push(kind);
   }
-  return sorted;
+  return byPlace;
 }

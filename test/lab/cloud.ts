@@ -19,6 +19,13 @@ export type Cloud = {
   /** Evacuation or cold migration: the old host vanishes from the bindings at once. */
   rebind(portId: string, host: string): Promise<void>;
   unbind(portId: string): Promise<void>;
+  /** Another device than an L2 agent can wire: Neutron cannot bind the port to `host`. */
+  failBinding(portId: string, host: string): Promise<void>;
+  setAddressPairs(portId: string, addresses: readonly string[]): Promise<void>;
+  /** The beginning of a live migration as nova makes it: an INACTIVE binding, and `migrating_to`. */
+  prepareMigration(portId: string, to: string): Promise<void>;
+  /** nova gives up a migration that was prepared; the guest never left. */
+  rollBackMigration(portId: string, from: string, to: string): Promise<void>;
   /** A live migration as nova does it, to its end. */
   liveMigrate(portId: string, from: string, to: string): Promise<void>;
   remove(portId: string): Promise<void>;
@@ -52,6 +59,17 @@ export async function startStandInCloud(lab: Lab, rabbitUrl: string): Promise<Cl
     changeAddresses: (portId, addresses) => neutron.changeFixedIps(portId, addresses),
     rebind: (portId, host) => neutron.bind(portId, host),
     unbind: (portId) => neutron.unbind(portId),
+    failBinding: (portId, host) => neutron.bind(portId, host, { fails: true }),
+    setAddressPairs: (portId, addresses) => neutron.setAllowedAddressPairs(portId, addresses),
+    async prepareMigration(portId, to) {
+      neutron.addInactiveBinding(portId, to);
+      await neutron.setMigratingTo(portId, to);
+    },
+    async rollBackMigration(portId, _, to) {
+      neutron.deleteBinding(portId, to);
+      await neutron.setMigratingTo(portId, undefined);
+      await neutron.start(portId);
+    },
     liveMigrate: (portId, _, to) => neutron.liveMigrate(portId, to),
     remove: (portId) => neutron.deletePort(portId),
     revision: async (portId) => neutron.port(portId).revisionNumber,
@@ -72,6 +90,10 @@ export async function startNeutronCloud(lab: Lab, rabbitUrl: string, hosts: read
   const fixedIps = (addresses: readonly string[], tenant: boolean): object[] =>
     addresses.map((address) => ({ subnet_id: tenant ? tenantSubnet : publicSubnets[address.includes(':') ? 1 : 0], ip_address: address }));
   const bindTo = (host: string) => ({ 'binding:host_id': host });
+  const prepareMigration = async (portId: string, to: string): Promise<void> => {
+    await neutron.api('POST', `/ports/${portId}/bindings`, { binding: { host: to } });
+    await neutron.updatePort(portId, { 'binding:profile': { migrating_to: to } });
+  };
   return {
     what: 'Neutron 21',
     publicNetworkId,
@@ -87,9 +109,17 @@ export async function startNeutronCloud(lab: Lab, rabbitUrl: string, hosts: read
     changeAddresses: async (portId, addresses) => void (await neutron.updatePort(portId, { fixed_ips: fixedIps(addresses, false) })),
     rebind: async (portId, host) => void (await neutron.updatePort(portId, bindTo(host))),
     unbind: async (portId) => void (await neutron.updatePort(portId, { ...bindTo(''), device_id: '', device_owner: '' })),
+    failBinding: async (portId, host) => void (await neutron.updatePort(portId, { ...bindTo(host), 'binding:vnic_type': 'direct' })),
+    setAddressPairs: async (portId, addresses) =>
+      void (await neutron.updatePort(portId, { allowed_address_pairs: addresses.map((address) => ({ ip_address: address })) })),
+    prepareMigration,
+    async rollBackMigration(portId, from, to) {
+      await neutron.updatePort(portId, { 'binding:profile': {} });
+      await neutron.api('DELETE', `/ports/${portId}/bindings/${to}`);
+      await neutron.updateDeviceUp(portId, from);
+    },
     async liveMigrate(portId, from, to) {
-      await neutron.api('POST', `/ports/${portId}/bindings`, { binding: { host: to } });
-      await neutron.updatePort(portId, { 'binding:profile': { migrating_to: to } });
+      await prepareMigration(portId, to);
       await neutron.api('PUT', `/ports/${portId}/bindings/${to}/activate`);
       await neutron.updateDeviceUp(portId, to);
       await neutron.api('DELETE', `/ports/${portId}/bindings/${from}`);
