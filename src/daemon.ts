@@ -7,7 +7,7 @@ import { Answers } from './core/answers.ts';
 import { BindingTable } from './core/binding-table.ts';
 import type { BindingSource, Telemetry } from './core/ports.ts';
 import { hangsOnNetwork } from './domain/decision.ts';
-import type { DecisionSettings, SpeakerSettings } from './domain/settings.ts';
+import type { DecisionSettings } from './domain/settings.ts';
 import { Reconciler } from './core/reconciler.ts';
 import type { ReconcilerSettings } from './core/reconciler-types.ts';
 import { GobgpSpeaker } from './gobgp/speaker.ts';
@@ -24,6 +24,7 @@ import { createStateStore } from './ops/state-store.ts';
 import { loadStoredState, StateKeeper } from './ops/stored-state.ts';
 import { fanOut, logRouteChanges, telemetryLog } from './ops/telemetry-log.ts';
 import { packageVersion } from './ops/version.ts';
+import { fixedInGobgp, rebuild } from './rebuild.ts';
 import { FileSource } from './sources/file.ts';
 
 /** An HTTP port that is taken is tried again: the routes do not wait for it. */
@@ -102,6 +103,14 @@ export async function runDaemon(configFile: string, env: NodeJS.ProcessEnv, cont
     lastCompleteAt: reconciler.lastCompleteAt(),
   });
 
+  /** A rebuild takes the whole file over, as a reload does. */
+  const takeOver = (next: Config): ReconcilerSettings => {
+    const decision = { ...next.decision, host: config.host };
+    table.configure(decision);
+    shown = { config: next.warnings, problem: [] };
+    return reconcilerSettings({ ...next, decision });
+  };
+
   // The socket is the lock: nothing is touched before it is ours.
   const api = await startOperatorApi({
     socketPath: config.operatorSocket,
@@ -111,6 +120,7 @@ export async function runDaemon(configFile: string, env: NodeJS.ProcessEnv, cont
       peers: () => answers.peers(),
       explain: (address) => answers.explain(address),
       status: () => answers.status(),
+      rebuild: (isSure) => rebuild({ isSure, load: () => loadConfig(configFile, env), use: takeOver, speaker, reconciler, log }),
     },
     log,
   });
@@ -234,9 +244,11 @@ function reload(
   const { table, reconciler, log } = parts;
   try {
     const config = loadConfig(configFile, env);
-    const frozen = fixedInGobgp(config.speaker, started.speaker);
+    const before = reconciler.settings().speaker;
+    if (config.speaker.mode !== before.mode) throw new Error('gobgp.mode cannot change while the daemon runs: restart it');
+    const frozen = fixedInGobgp(config.speaker, before);
     if (frozen.length > 0)
-      throw new Error(`${frozen.join(', ')} cannot change while GoBGP runs: restart gobgpd and the daemon, which interrupts every session`);
+      throw new Error(`${frozen.join(', ')} cannot change while GoBGP runs: "neutron-bgp-agent rebuild" says what that would interrupt`);
     log.setLevel(config.logLevel);
     const decision = { ...config.decision, host: started.host };
     table.configure(decision);
@@ -255,12 +267,6 @@ function reload(
       problem: [`the configuration file has problems, so the one before is in use: ${problems.join('; ')}`],
     };
   }
-}
-
-/** What a running GoBGP cannot change, among what differs. */
-function fixedInGobgp(now: SpeakerSettings, before: SpeakerSettings): readonly string[] {
-  const keys = ['mode', 'asn', 'routerId', 'listenPort', 'listenAddresses'] as const;
-  return keys.filter((key) => JSON.stringify(now[key]) !== JSON.stringify(before[key])).map((key) => `gobgp.${key}`);
 }
 
 /** What is fixed when the daemon starts, as a value to compare. */

@@ -1,4 +1,4 @@
-/** The command line's side of the operator API: one GET over the unix socket, JSON back. */
+/** The command line's side of the operator API: one request over the unix socket, JSON back. */
 import { request } from 'node:http';
 import { AgentError } from '../lib/errors.ts';
 
@@ -6,15 +6,15 @@ const ANSWER_TIMEOUT_MS = 15_000;
 /** A hundred thousand routes with all their columns. */
 const MOST_BYTES = 128 * 1024 * 1024;
 
-/** Asks the daemon for `path`. */
-export type Ask = <T>(path: string) => Promise<T>;
+/** Asks the daemon for `path`; POST where something happens. */
+export type Ask = <T>(path: string, method?: 'GET' | 'POST') => Promise<T>;
 
 /**
  * @throws AgentError `daemon-unreachable` with what to do, or the code and message that the daemon answered with
  */
 export function operatorClient(socketPath: string): Ask {
-  return async <T>(path: string): Promise<T> => {
-    const { status, text } = await get(socketPath, path);
+  return async <T>(path: string, method: 'GET' | 'POST' = 'GET'): Promise<T> => {
+    const { status, text } = await send(socketPath, path, method);
     const answer = parsed(text, socketPath);
     if (status === 200) return answer as T;
     const { code, message } = errorOf(answer);
@@ -26,9 +26,9 @@ export function operatorClient(socketPath: string): Ask {
   };
 }
 
-function get(socketPath: string, path: string): Promise<{ status: number; text: string }> {
+function send(socketPath: string, path: string, method: string): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, agent: false, timeout: ANSWER_TIMEOUT_MS }, (response) => {
+    const asked = request({ socketPath, path, method, agent: false, timeout: ANSWER_TIMEOUT_MS }, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {

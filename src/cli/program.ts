@@ -6,20 +6,23 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config/config.ts';
 import { DEFAULT_CONFIG_FILE, loadConfig, operatorSocketOf } from '../config/load.ts';
 import { configJsonSchema, DEFAULT_OPERATOR_SOCKET } from '../config/schema.ts';
-import type { ExplainAnswer, PeerRow, RouteRow, StatusAnswer } from '../core/status.ts';
+import type { ExplainAnswer, PeerRow, RebuildAnswer, RouteRow, StatusAnswer } from '../core/status.ts';
 import { hostPrefix } from '../domain/prefix.ts';
+import { installedWarnings, isLocalAddress } from '../gobgp/installed.ts';
 import { AgentError, messageOf } from '../lib/errors.ts';
 import { redactedText } from '../ops/redact.ts';
 import { packageVersion } from '../ops/version.ts';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import { type Ask, operatorClient } from './operator-client.ts';
-import { isFine, renderExplain, renderPeers, renderRoutes, renderStatus } from './render.ts';
+import { isFine, renderExplain, renderPeers, renderRebuild, renderRoutes, renderStatus } from './render.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
 /** What the command line cannot do itself. */
 export type Actions = {
   /** Runs the daemon until it is told to stop. */
   readonly run: (configFile: string) => Promise<void>;
+  /** What `gobgpd --version` prints on this machine; undefined where there is none. */
+  readonly installedGobgpd: () => string | undefined;
 };
 
 /** Names the config file when `--config` does not. */
@@ -69,7 +72,7 @@ function buildProgram(actions: Actions, terminal: Terminal, exitWith: (code: Exi
     .description('check a configuration file and the files it names, without starting anything')
     .argument('<file>', 'configuration file')
     .option('--json', 'print JSON')
-    .action((file: string, { json }: { json?: boolean }) => exitWith(checkConfig(file, json === true, terminal)));
+    .action((file: string, { json }: { json?: boolean }) => exitWith(checkConfig(file, json === true, actions, terminal)));
   config
     .command('schema')
     .description('print the JSON Schema of the configuration file')
@@ -108,6 +111,14 @@ function buildProgram(actions: Actions, terminal: Terminal, exitWith: (code: Exi
     show(answer, options, (status) => renderStatus(status, terminal, terminal.now()));
     exitWith(isFine(answer) ? EXIT.fine : EXIT.negative);
   });
+  operator('rebuild', "stop GoBGP's BGP and bring it up anew from the configuration file, for what a running GoBGP cannot change")
+    .option('--yes', 'do it: every session ends')
+    .action(async (options: OperatorOptions & { readonly yes?: boolean }) => {
+      const isSure = options.yes === true;
+      const answer = await client(options, terminal)<RebuildAnswer>(`/v1/rebuild?yes=${isSure}`, 'POST');
+      show(answer, options, (rebuilt) => renderRebuild(rebuilt));
+      exitWith(answer.isDone ? EXIT.fine : EXIT.negative);
+    });
   return program;
 }
 
@@ -119,8 +130,8 @@ function client({ socket, config }: OperatorOptions, { env }: Terminal): Ask {
   return operatorClient(found ?? DEFAULT_OPERATOR_SOCKET);
 }
 
-function checkConfig(file: string, asJson: boolean, terminal: Terminal): ExitCode {
-  const { problems, warnings } = checked(file, terminal);
+function checkConfig(file: string, asJson: boolean, actions: Actions, terminal: Terminal): ExitCode {
+  const { problems, warnings } = checked(file, actions, terminal);
   if (asJson) terminal.out(`${JSON.stringify({ ok: problems.length === 0, problems, warnings }, undefined, 2)}\n`);
   else {
     terminal.out([...problems, ...warnings.map((warning) => `warning: ${warning}`)].map((line) => `${line}\n`).join(''));
@@ -129,9 +140,15 @@ function checkConfig(file: string, asJson: boolean, terminal: Terminal): ExitCod
   return problems.length === 0 ? EXIT.fine : EXIT.usage;
 }
 
-function checked(file: string, { env }: Terminal): { readonly problems: readonly string[]; readonly warnings: readonly string[] } {
+function checked(
+  file: string,
+  { installedGobgpd }: Actions,
+  { env }: Terminal,
+): { readonly problems: readonly string[]; readonly warnings: readonly string[] } {
   try {
-    return { problems: [], warnings: loadConfig(file, env).warnings };
+    const { warnings, gobgp, speaker } = loadConfig(file, env);
+    const installed = isLocalAddress(gobgp.address) ? installedGobgpd() : undefined;
+    return { problems: [], warnings: installed === undefined ? warnings : [...warnings, ...installedWarnings(installed, speaker)] };
   } catch (error) {
     if (error instanceof ConfigError) return { problems: error.problems, warnings: [] };
     throw error;

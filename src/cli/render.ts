@@ -1,5 +1,5 @@
 /** The daemon's answers as text for people. Pure: answer and paper in, text out. */
-import type { ExplainAnswer, PeerRow, RouteRow, StatusAnswer } from '../core/status.ts';
+import type { ExplainAnswer, PeerRow, RebuildAnswer, RouteRow, StatusAnswer } from '../core/status.ts';
 import { type Cell, type Paper, printable, renderTable, toned } from './table.ts';
 
 const SETS = ['desired', 'held', 'rejected', 'foreign'] as const;
@@ -140,4 +140,19 @@ function stateCell(peer: PeerRow): Cell {
 
 function detailText(value: unknown): string {
   return printable(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
+}
+
+export function renderRebuild({ isDone, changes, interrupts, needsRestart }: RebuildAnswer): string {
+  const { peers, routes } = interrupts;
+  const sessions = peers.length === 0 ? 'no session is established' : `the sessions with ${peers.map(printable).join(', ')} end`;
+  const restart = 'gobgpd has to be restarted by hand then (systemctl restart gobgpd, or the like): GoBGP 4 does not start BGP twice';
+  return [
+    isDone ? 'GoBGP was stopped; the daemon brings it up anew' : 'This would stop GoBGP and bring it up anew:',
+    `  ${sessions}; GoBGP holds ${routes} routes of ours`,
+    ...changes.map((change) => `  changes ${printable(change)}`),
+    ...(changes.length === 0 ? ['  it changes nothing that GoBGP could not change while it runs'] : []),
+    ...(needsRestart ? [`  ${restart}`] : []),
+    ...(isDone ? [] : ['Nothing was done. Say --yes to do it.']),
+    '',
+  ].join('\n');
 }

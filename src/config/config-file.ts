@@ -104,4 +104,5 @@ export type PeerSection = {
     readonly deferralTimeSeconds: number;
     readonly longLivedSeconds?: number | undefined;
   };
+  readonly bfd?: { readonly transmitIntervalMs: number; readonly receiveIntervalMs: number; readonly multiplier: number } | undefined;
 };

@@ -85,6 +85,8 @@ function peerProblems(file: ConfigFile, peer: PeerSection): readonly Problem[] {
     problem(['ttlSecurityMin'], 'excludes multihopTtl: GTSM asks the peer to send with TTL 255, multihop sets a smaller one');
   if (peer.multihopTtl !== undefined && isInternal(file, peer))
     problem(['multihopTtl'], 'is for eBGP; an iBGP session crosses several hops without it');
+  if (peer.multihopTtl !== undefined && peer.bfd !== undefined)
+    problem(['bfd'], 'excludes multihopTtl: GoBGP has BFD for a single hop only');
   if (peer.multihopTtl !== undefined && peer.interface !== undefined) problem(['multihopTtl'], 'has no meaning on an interface');
   if (peer.passive && file.gobgp.listenPort === -1)
     problem(['passive'], 'cannot be: gobgp.listenPort is -1, so the peer has nothing to connect to');

@@ -169,6 +169,14 @@ const gracefulRestart = z.strictObject({
   longLivedSeconds: wholeSeconds(1, 16_777_215).optional().meta({ description: 'RFC 9494; off when absent' }),
 });
 
+const bfdInterval = (): z.ZodDefault<z.ZodInt> => z.int().min(10).max(60_000).default(300);
+
+const bfd = z.strictObject({
+  transmitIntervalMs: bfdInterval().meta({ description: 'How often we send at the most' }),
+  receiveIntervalMs: bfdInterval().meta({ description: 'How often we want to hear at the least' }),
+  multiplier: z.int().min(1).max(255).default(3).meta({ description: 'Missed packets after which the other end is down' }),
+});
+
 const peer: z.ZodType<PeerSection> = z.strictObject({
   address: addressField.optional().meta({ description: "The peer's address" }),
   interface: text().max(15).optional().meta({ description: 'Instead of an address: the interface of an unnumbered session' }),
@@ -190,6 +198,7 @@ const peer: z.ZodType<PeerSection> = z.strictObject({
     .default(['ipv4', 'ipv6'])
     .meta({ description: 'Unicast families of the session' }),
   gracefulRestart: gracefulRestart.prefault({}).meta({ description: 'Graceful restart (RFC 4724)' }),
+  bfd: bfd.optional().meta({ description: 'BFD (RFC 5880), single hop; needs GoBGP 4.6; off when absent' }),
 });
 
 export const configSchema: z.ZodType<ConfigFile> = z

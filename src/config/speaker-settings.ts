@@ -40,6 +40,7 @@ function peerSettings(peer: PeerSection, password: string | undefined): PeerSett
       remotePort: peer.remotePort,
       multihopTtl: peer.multihopTtl,
       ttlSecurityMin: peer.ttlSecurityMin,
+      bfd: peer.bfd,
     }),
   };
 }

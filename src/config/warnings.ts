@@ -90,7 +90,7 @@ function inLink(link: string, address: string): boolean {
   return block.check(address, type);
 }
 
-function peerWarnings({ holdTimeSeconds, keepaliveSeconds, gracefulRestart }: PeerSection): readonly string[] {
+function peerWarnings({ holdTimeSeconds, keepaliveSeconds, gracefulRestart, bfd }: PeerSection): readonly string[] {
   const { enabled, restartTimeSeconds, deferralTimeSeconds, longLivedSeconds } = gracefulRestart;
   const warnings: string[] = [];
   if (holdTimeSeconds < 9) warnings.push(`holdTimeSeconds is ${holdTimeSeconds}: a busy router ends the session for a short pause`);
@@ -99,6 +99,10 @@ function peerWarnings({ holdTimeSeconds, keepaliveSeconds, gracefulRestart }: Pe
       `keepaliveSeconds is ${keepaliveSeconds}: fewer than three fit into the hold time, so one lost packet may end the session`,
     );
   if (!enabled) return warnings;
+  if (bfd !== undefined)
+    warnings.push(
+      'bfd stands beside gracefulRestart: BFD ends with gobgpd, and a router drops our routes at each restart of it, unless its own BFD is told to respect graceful restart (BIRD: bfd graceful)',
+    );
   if (restartTimeSeconds > 60)
     warnings.push(`gracefulRestart.restartTimeSeconds is ${restartTimeSeconds}: the routes of a dead host live that long`);
   if (deferralTimeSeconds > 5)

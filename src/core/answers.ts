@@ -38,23 +38,32 @@ export class Answers {
   }
 
   async status(): Promise<StatusAnswer> {
-    const { reconciler, clock } = this.#parts;
+    const { reconciler, clock, speaker } = this.#parts;
     const { version, host, instanceId, startedAt } = this.#identity;
     const state = reconciler.state();
     const counts = this.counts();
     const sum = (set: keyof RouteCounts[Family]): number => counts.ipv4[set] + counts.ipv6[set];
     const last = reconciler.lastCompleteAt();
+    const facts = speaker.facts();
     return {
       version,
       host,
       instanceId,
       startedAt: startedAt.toISOString(),
       sources: this.sources(),
-      speaker: { state: state.kind, ...('reason' in state && { reason: state.reason }) },
+      speaker: {
+        state: state.kind,
+        ...('reason' in state && { reason: state.reason }),
+        ...(facts.version !== undefined && { version: facts.version }),
+      },
       peers: await this.peers(),
       routes: { desired: sum('desired'), own: sum('own'), held: sum('held'), rejected: sum('rejected') },
       lastReconcileAgeSeconds: last === undefined ? null : (clock.wallTime().getTime() - last.getTime()) / 1_000,
-      warnings: [...this.#warnings(), ...this.#parts.table.sources().flatMap(({ name }) => [...this.#parts.table.warnings(name).values()])],
+      warnings: [
+        ...this.#warnings(),
+        ...facts.warnings,
+        ...this.#parts.table.sources().flatMap(({ name }) => [...this.#parts.table.warnings(name).values()]),
+      ],
     };
   }
 

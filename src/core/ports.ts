@@ -96,6 +96,14 @@ export type WatchHandlers = {
   peer(status: Pick<PeerStatus, 'name' | 'asn' | 'state'>): void;
 };
 
+/** What is known of the daemon itself, since it was prepared last. */
+export type SpeakerFacts = {
+  /** `GoBGP 4.8.0`; less where it does not tell; undefined before it was reached. */
+  readonly version?: string;
+  /** What an operator should know of this release. */
+  readonly warnings: readonly string[];
+};
+
 /** A BGP speaker that announces for us (GoBGP). Every call may throw an `AgentError`; a `terminal` one says what to change. */
 export interface Speaker {
   /**
@@ -103,6 +111,7 @@ export interface Speaker {
    * `empty`: it had no BGP instance, so it holds no route of ours. `running`: it kept what it had.
    */
   prepare(settings: SpeakerSettings, signal: AbortSignal): Promise<'empty' | 'running'>;
+  facts(): SpeakerFacts;
   listLocalRoutes(signal: AbortSignal): Promise<LocalRoutes>;
   /** One outcome per operation, in order; never throws for a refused route. */
   apply(operations: readonly Operation[], signal: AbortSignal): Promise<readonly Outcome[]>;

@@ -47,6 +47,17 @@ export type SourceRow = {
   readonly ports: number;
 };
 
+/** What a rebuild of GoBGP interrupts, or has interrupted. */
+export type RebuildAnswer = {
+  readonly isDone: boolean;
+  /** What GoBGP runs with and the configuration file has otherwise. */
+  readonly changes: readonly string[];
+  /** Established sessions, and routes of ours in GoBGP. */
+  readonly interrupts: { readonly peers: readonly string[]; readonly routes: number };
+  /** Whether gobgpd has to be restarted by hand afterwards: GoBGP 4 does not come back from StopBgp. */
+  readonly needsRestart: boolean;
+};
+
 export type StatusAnswer = {
   readonly version: string;
   readonly host: string;

@@ -90,7 +90,11 @@ export type PeerSettings = {
   readonly gracefulRestart:
     | { readonly restartTimeSeconds: number; readonly deferralTimeSeconds: number; readonly longLivedSeconds?: number }
     | undefined;
+  /** BFD (RFC 5880) on the session's single hop; needs GoBGP 4.6. A peer is down after `multiplier` of the router's intervals. */
+  readonly bfd?: BfdSettings;
 };
+
+export type BfdSettings = { readonly transmitIntervalMs: number; readonly receiveIntervalMs: number; readonly multiplier: number };
 
 /** What names a peer in status, metrics and commands: its address or interface. */
 export function peerName(peer: PeerSettings): string {

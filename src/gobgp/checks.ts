@@ -103,6 +103,13 @@ export function checkPeer(peer: PeerSettings): void {
     password === undefined || (password.length > 0 && Buffer.byteLength(password) <= LONGEST_MD5_PASSWORD),
     'its password is empty or longer than 80 bytes',
   );
+  if (peer.bfd !== undefined) {
+    const { transmitIntervalMs, receiveIntervalMs, multiplier } = peer.bfd;
+    must(isIn(transmitIntervalMs, 10, 60_000), `BFD interval ${transmitIntervalMs} ms is not within 10 to 60000`);
+    must(isIn(receiveIntervalMs, 10, 60_000), `BFD interval ${receiveIntervalMs} ms is not within 10 to 60000`);
+    must(isIn(multiplier, 1, 255), `BFD multiplier ${multiplier} is not within 1 to 255`);
+    must(peer.multihopTtl === undefined, 'BFD and multihop exclude each other: GoBGP has BFD for a single hop');
+  }
   if (peer.gracefulRestart === undefined) return;
   const { restartTimeSeconds, deferralTimeSeconds, longLivedSeconds } = peer.gracefulRestart;
   must(isIn(restartTimeSeconds, 1, LONGEST_RESTART_SECONDS), `restart time ${restartTimeSeconds} s is not within 1 to 4095`);

@@ -9,14 +9,16 @@ import type { Route } from '../domain/route.ts';
 import type { PeerSettings, SpeakerSettings } from '../domain/settings.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { AgentError } from '../lib/errors.ts';
+import { type CapabilityName, releaseText } from './capabilities.ts';
 import { Channel, type ChannelOptions } from './channel.ts';
 import { checkGlobal, checkPeer, type OperationCheck, operationCheck } from './checks.ts';
 import { detectDialect } from './detect.ts';
 import type { ApiVersion, Dialect } from './dialect.ts';
 import { type ListedPeer, peerToWire, readPeer } from './peers.ts';
 import { applyPolicies, deleteUnusedPolicies, type PolicyRules } from './policy.ts';
+import { findRelease, isReleaseProbe } from './release.ts';
 import { applyOperations, listRoutes } from './routes.ts';
-import { ask, collect, type Session } from './session.ts';
+import { ask, collect, has, type Session } from './session.ts';
 import { watchEvents } from './watch.ts';
 
 export type GobgpOptions = ChannelOptions & {
@@ -72,6 +74,21 @@ export class GobgpClient {
     return (await this.#connected(signal, waitMs)).dialect.version;
   }
 
+  /**
+   * The daemon's release, such as `4.8.0`; undefined when it does not tell (before 3.13, or BGP was not started).
+   * @param mayProbe adds a peer that can never have a session, and deletes it at once, when no other peer's capabilities tell
+   */
+  async release(mayProbe: boolean, signal?: AbortSignal): Promise<string | undefined> {
+    const session = await this.#connected(signal);
+    session.release ??= await findRelease(session, mayProbe, { signal });
+    return session.release && releaseText(session.release);
+  }
+
+  /** Whether the daemon has something that not every release has; where its release is not known, what its API's first one had. */
+  async has(name: CapabilityName, signal?: AbortSignal): Promise<boolean> {
+    return has(await this.#connected(signal), name);
+  }
+
   /** What BGP was started with; undefined when it was not started. */
   async global(signal?: AbortSignal): Promise<GobgpGlobal | undefined> {
     const { global = {} } = await ask(await this.#connected(signal), 'GetBgp', {}, { signal });
@@ -85,6 +102,18 @@ export class GobgpClient {
     const running = await this.global(signal);
     if (running !== undefined) throw new AgentError('bgp-already-running', 'bug', `GoBGP runs already, with ASN ${running.asn}`);
     await ask(await this.#connected(signal), 'StartBgp', { global }, { signal });
+  }
+
+  /**
+   * Stops BGP, which ends every session; from 4.0 on without a NOTIFICATION, so that routers with graceful restart keep the
+   * routes for their restart time. All routes and peers are gone.
+   * @returns whether the daemon can be started again over the API (3.x), or has to be restarted first (4.x)
+   */
+  async stop(signal?: AbortSignal): Promise<'startable' | 'restart-needed'> {
+    const session = await this.#connected(signal);
+    const isGraceful = has(session, 'gracefulStop');
+    await ask(session, 'StopBgp', isGraceful ? { allowGracefulRestart: true } : {}, { signal });
+    return isGraceful ? 'restart-needed' : 'startable';
   }
 
   /** The routes of the Loc-RIB that no peer sent, worst and best alike. */
@@ -128,7 +157,7 @@ export class GobgpClient {
 
   async listPeers(signal?: AbortSignal): Promise<readonly ListedPeer[]> {
     const replies = await collect(await this.#connected(signal), 'ListPeer', {}, { signal });
-    return replies.flatMap(({ peer }) => (peer === undefined ? [] : [readPeer(peer, this.#clock.wallTime())]));
+    return replies.flatMap(({ peer }) => (peer === undefined || isReleaseProbe(peer) ? [] : [readPeer(peer, this.#clock.wallTime())]));
   }
 
   /** @param options as `peerToWire` takes them */

@@ -2,12 +2,13 @@
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { AgentError } from '../lib/errors.ts';
 
-/** `gobgp-aborted` means our own signal; `gobgp-refused` that GoBGP understood and said no. */
+/** `gobgp-aborted` means our own signal; `gobgp-refused` that GoBGP understood and said no; `gobgp-stopped` that it had a StopBgp. */
 export type GobgpErrorCode =
   | 'gobgp-unavailable'
   | 'gobgp-timeout'
   | 'gobgp-aborted'
   | 'gobgp-refused'
+  | 'gobgp-stopped'
   | 'gobgp-other-version'
   | 'gobgp-denied'
   | 'gobgp-failed';
@@ -33,6 +34,13 @@ export function fromGrpc(error: ServiceError, call: string, address: string, sig
     case status.ALREADY_EXISTS:
     case status.NOT_FOUND:
     case status.FAILED_PRECONDITION:
+      // GoBGP 4 does not come back from StopBgp
+      if (details === 'server stopped')
+        return failure(
+          'gobgp-stopped',
+          'retryable',
+          `GoBGP at ${address} was stopped and has to be restarted: systemctl restart gobgpd, or the like`,
+        );
       return failure('gobgp-refused', 'retryable', `GoBGP refused ${call}: ${details}`);
     case status.UNIMPLEMENTED:
       return failure('gobgp-other-version', 'retryable', `GoBGP at ${address} does not know ${call}: ${details}`);

@@ -48,6 +48,12 @@ export class PeerChanges {
 
   async #open(peer: PeerSettings, present: ListedPeer | undefined, names: ReadonlySet<string>, signal: AbortSignal): Promise<PeerOutcome> {
     const name = nameOf(peer);
+    const { bfd, ...withoutBfd } = peer;
+    if (bfd !== undefined && !(await this.#client.has('bfd', signal))) {
+      // better a session that notices a dead router late than none
+      const opened = await this.#open(withoutBfd, present, names, signal);
+      return opened.result === 'failed' ? opened : { name, result: 'failed', error: 'opened without BFD, which needs GoBGP 4.6 or newer' };
+    }
     if (present === undefined) return outcome(name, 'added', () => this.#add(peer, true, signal));
     if (present.isConfiguredAs(peer)) return { name, result: 'unchanged' };
     if (present.status.state === 'established') {

@@ -22,7 +22,7 @@ export type ListedPeer = {
  * (`fe80::1%eth0`); GoBGP before 4.8 does not look it up for peers that the API adds.
  */
 export function peerToWire(peer: PeerSettings, options: { readonly localRestarting: boolean; readonly linkLocal?: string }): WirePeer {
-  const { gracefulRestart, password, multihopTtl, ttlSecurityMin, localAddress, remotePort } = peer;
+  const { gracefulRestart, password, multihopTtl, ttlSecurityMin, localAddress, remotePort, bfd } = peer;
   const longLivedSeconds = gracefulRestart?.longLivedSeconds;
   return {
     conf: {
@@ -33,8 +33,24 @@ export function peerToWire(peer: PeerSettings, options: { readonly localRestarti
     ...(options.linkLocal === undefined ? {} : { state: { neighborAddress: options.linkLocal } }),
     ...(multihopTtl === undefined ? {} : { ebgpMultihop: { enabled: true, multihopTtl } }),
     ...(ttlSecurityMin === undefined ? {} : { ttlSecurity: { enabled: true, ttlMin: ttlSecurityMin } }),
+    ...(bfd === undefined
+      ? {}
+      : {
+          bfd: {
+            enabled: true,
+            desiredMinimumTxInterval: bfd.transmitIntervalMs * 1_000,
+            requiredMinimumReceive: bfd.receiveIntervalMs * 1_000,
+            detectionMultiplier: bfd.multiplier,
+          },
+        }),
     timers: {
-      config: { connectRetry: peer.connectRetrySeconds, holdTime: peer.holdTimeSeconds, keepaliveInterval: peer.keepaliveSeconds },
+      config: {
+        connectRetry: peer.connectRetrySeconds,
+        holdTime: peer.holdTimeSeconds,
+        keepaliveInterval: peer.keepaliveSeconds,
+        // after a NOTIFICATION GoBGP would rest for 30 s
+        idleHoldTimeAfterReset: peer.connectRetrySeconds,
+      },
     },
     transport: {
       passiveMode: peer.passive,
@@ -69,7 +85,7 @@ function isConfiguredAs(listed: WirePeer, wanted: PeerSettings): boolean {
 
 /** Everything whose change needs a new session, in one order and with absent fields filled in. */
 function sessionSettings(peer: WirePeer): readonly unknown[] {
-  const { conf, ebgpMultihop, ttlSecurity, timers, transport, gracefulRestart, afiSafis = [] } = peer;
+  const { conf, ebgpMultihop, ttlSecurity, timers, transport, gracefulRestart, bfd, afiSafis = [] } = peer;
   const isGraceful = gracefulRestart?.enabled === true;
   const isLongLived = isGraceful && gracefulRestart.longlivedEnabled === true;
   const families = afiSafis.map(({ config, mpGracefulRestart, longLivedGracefulRestart }) => [
@@ -88,6 +104,7 @@ function sessionSettings(peer: WirePeer): readonly unknown[] {
     timers?.config?.keepaliveInterval ?? 0,
     transport?.passiveMode ?? false,
     transport?.remotePort ?? 0,
+    bfd?.enabled === true ? [bfd.desiredMinimumTxInterval ?? 0, bfd.requiredMinimumReceive ?? 0, bfd.detectionMultiplier ?? 0] : [],
     isGraceful ? [gracefulRestart.restartTime ?? 0, gracefulRestart.deferralTime ?? 0, isLongLived] : [],
     families.toSorted(([a], [b]) => String(a).localeCompare(String(b))),
   ];

@@ -6,7 +6,7 @@ import { messageOf } from '../lib/errors.ts';
 import type { OperationCheck } from './checks.ts';
 import type { ListedPath } from './dialect.ts';
 import { isRefusal } from './errors.ts';
-import { ask, type Session, type Settings } from './session.ts';
+import { ask, has, type Session, type Settings } from './session.ts';
 import { FAMILIES, type WirePath, type WireTableType } from './wire.ts';
 
 /** GoBGP takes a message as a whole or refuses it as a whole. */
@@ -18,6 +18,8 @@ const PATHS_PER_STREAM = 2_000;
  * CPU that the routes reach a router a third later (docs/performance.md); left for long, they would count as missing.
  */
 const MOST_HELD_ECHOES = 10_000;
+/** How many prefixes GoBGP lists before it lets changes go on. */
+const LISTED_PER_BATCH = 1_000;
 
 type Answer = { readonly result: 'done' } | { readonly result: 'failed' | 'unknown'; readonly error: string };
 const DONE: Answer = { result: 'done' };
@@ -110,7 +112,7 @@ async function listPaths(
   for (const family of [FAMILIES.ipv4, FAMILIES.ipv6]) {
     await session.channel.serverStream(
       session.dialect.methods.ListPath,
-      { ...table, family },
+      { ...table, family, ...(has(session, 'listBatches') ? { batchSize: LISTED_PER_BATCH } : {}) },
       ({ destination }) => {
         for (const path of destination?.paths ?? []) onPath(session.dialect.read(path));
       },

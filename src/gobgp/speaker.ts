@@ -2,7 +2,7 @@
  * The agent's `Speaker` on GoBGP: the bring-up in managed and attached mode (docs/design.md part 7). Managed means that
  * gobgpd has no configuration but what is given to it here.
  */
-import type { LocalRoutes, Outcome, PeerOutcome, PeerStatus, Speaker, WatchHandlers } from '../core/ports.ts';
+import type { LocalRoutes, Outcome, PeerOutcome, PeerStatus, Speaker, SpeakerFacts, WatchHandlers } from '../core/ports.ts';
 import type { Operation } from '../domain/plan.ts';
 import type { Prefix } from '../domain/prefix.ts';
 import type { Route } from '../domain/route.ts';
@@ -10,8 +10,10 @@ import { type PeerSettings, peerName, type SpeakerSettings } from '../domain/set
 import { systemClock } from '../lib/clock.ts';
 import { AgentError, messageOf } from '../lib/errors.ts';
 import { type Log, silentLog } from '../lib/log.ts';
+import { parseRelease, releaseWarning } from './capabilities.ts';
 import { checkGlobal, checkPeer } from './checks.ts';
 import { connectGobgp, type GobgpClient, type GobgpGlobal, type GobgpOptions } from './client.ts';
+import type { ApiVersion } from './dialect.ts';
 import { linkLocalRouter } from './link-local.ts';
 import { PeerChanges } from './peer-changes.ts';
 import { canonicalText } from './peers.ts';
@@ -32,6 +34,7 @@ export class GobgpSpeaker implements Speaker {
   /** BGP was started by us, but `prepare` has not come to its end since. */
   #startedAnew = false;
   #peers: readonly PeerSettings[] = [];
+  #facts: SpeakerFacts = { warnings: [] };
 
   constructor(options: GobgpSpeakerOptions) {
     this.#client = connectGobgp(options);
@@ -49,10 +52,11 @@ export class GobgpSpeaker implements Speaker {
 
   async prepare(settings: SpeakerSettings, signal: AbortSignal): Promise<'empty' | 'running'> {
     this.#peers = settings.peers;
-    await this.#client.detect(signal);
+    const api = await this.#client.detect(signal);
     const running = await this.#client.global(signal);
     if (settings.mode === 'attached') {
       checkAttached(running, settings);
+      await this.#learnRelease(api, false, signal);
       return 'running';
     }
     checkGlobal(settings);
@@ -61,12 +65,33 @@ export class GobgpSpeaker implements Speaker {
       await this.#client.start(settings, signal);
       this.#startedAnew = true;
     } else checkSameGlobal(running, settings);
+    await this.#learnRelease(api, true, signal);
     const changed = await this.#client.applyPolicies(planPolicies(settings), signal);
     if (changed.length > 0) this.#log.info({ directions: changed }, 'GoBGP policies set');
     await this.#deleteUnusedPolicies(signal);
     const found = this.#startedAnew ? 'empty' : 'running';
     this.#startedAnew = false;
     return found;
+  }
+
+  /** What a running GoBGP has otherwise than `settings`, and cannot change. */
+  async fixedDifferences(settings: SpeakerSettings, signal: AbortSignal): Promise<readonly string[]> {
+    const running = await this.#client.global(signal);
+    return running === undefined ? [] : globalDifferences(running, settings);
+  }
+
+  /** Whether gobgpd has to be restarted once `stop` was called. */
+  needsRestartAfterStop(signal: AbortSignal): Promise<boolean> {
+    return this.#client.has('gracefulStop', signal);
+  }
+
+  /** Stops BGP: every session ends, every route and peer is gone. */
+  async stop(signal: AbortSignal): Promise<void> {
+    await this.#client.stop(signal);
+  }
+
+  facts(): SpeakerFacts {
+    return this.#facts;
   }
 
   async listLocalRoutes(signal: AbortSignal): Promise<LocalRoutes> {
@@ -106,6 +131,18 @@ export class GobgpSpeaker implements Speaker {
     return this.#client.watch(handlers, signal);
   }
 
+  async #learnRelease(api: ApiVersion, mayProbe: boolean, signal: AbortSignal): Promise<void> {
+    const text = await this.#client.release(mayProbe, signal);
+    const version = `GoBGP ${text ?? (api === 'v3' ? '3.x' : '4.x')}`;
+    const release = text === undefined ? undefined : parseRelease(text);
+    const warning = release === undefined ? undefined : releaseWarning(release);
+    if (version !== this.#facts.version) {
+      this.#log.info({ version, api }, 'GoBGP found');
+      if (warning !== undefined) this.#log.warn({ warning }, 'a release of GoBGP to stay away from');
+    }
+    this.#facts = { version, warnings: warning === undefined ? [] : [warning] };
+  }
+
   /** Leftovers do no harm, so that a refusal is only told. */
   async #deleteUnusedPolicies(signal: AbortSignal): Promise<void> {
     try {
@@ -124,7 +161,7 @@ function checkAttached(running: GobgpGlobal | undefined, { asn }: SpeakerSetting
 }
 
 /** None of these can change on a running GoBGP. */
-function checkSameGlobal(running: GobgpGlobal, wanted: SpeakerSettings): void {
+function globalDifferences(running: GobgpGlobal, wanted: SpeakerSettings): readonly string[] {
   const addresses = (list: readonly string[]): string => list.map(canonicalText).toSorted().join(', ');
   // what GoBGP fills in for an empty list
   const everyAddress = ['0.0.0.0', '::'];
@@ -135,11 +172,15 @@ function checkSameGlobal(running: GobgpGlobal, wanted: SpeakerSettings): void {
     ['listen port', running.listenPort, wanted.listenPort],
     ['listen addresses', addresses(running.listenAddresses), addresses(wantedAddresses)],
   ];
-  const differences = pairs.filter(([, is, should]) => is !== should).map(([name, is, should]) => `${name} ${is}, configured ${should}`);
+  return pairs.filter(([, is, should]) => is !== should).map(([name, is, should]) => `${name} ${is}, configured ${should}`);
+}
+
+function checkSameGlobal(running: GobgpGlobal, wanted: SpeakerSettings): void {
+  const differences = globalDifferences(running, wanted);
   if (differences.length > 0)
     throw new AgentError(
       'rebuild-needed',
       'terminal',
-      `GoBGP runs with ${differences.join('; ')}. A running GoBGP cannot change this: go back, or restart gobgpd, which interrupts every session`,
+      `GoBGP runs with ${differences.join('; ')}. A running GoBGP cannot change this: go back, or run "neutron-bgp-agent rebuild", which says what it would interrupt`,
     );
 }

@@ -6,6 +6,7 @@ import type { WatchHandlers } from '../core/ports.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { AgentError } from '../lib/errors.ts';
 import { peerNameFromWire, sessionStateFromWire } from './peers.ts';
+import { isReleaseProbe } from './release.ts';
 import type { Session } from './session.ts';
 import type { Calls } from './wire.ts';
 
@@ -51,7 +52,7 @@ function tell({ dialect }: Session, event: Calls['WatchEvent'][1], handlers: Wat
     const { type, peer } = event.peer;
     // what was registered before is complete now: peers are told first, and every later change of a table follows
     if (type === 'END_OF_INIT') handlers.live();
-    else if (peer !== undefined)
+    else if (peer !== undefined && !isReleaseProbe(peer))
       handlers.peer({ name: peerNameFromWire(peer), asn: peer.conf?.peerAsn ?? 0, state: sessionStateFromWire(peer) });
   }
   for (const wire of event.table?.paths ?? []) {

@@ -1,4 +1,4 @@
-/** A small HTTP server that answers GET on a few fixed paths, and nothing else. What listens, and where, is not decided here. */
+/** A small HTTP server that answers GET, and POST where something happens, on a few fixed paths. What listens, and where, is not decided here. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { AgentError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -8,9 +8,17 @@ export type GetHandler = (query: URLSearchParams) => Promise<Reply> | Reply;
 
 const LONGEST_URL = 1024;
 
-/** A server that is bounded in every direction: sizes, times, connections. It does not listen yet. */
-export function createGetServer(handlers: Readonly<Record<string, GetHandler>>, log: Log): Server {
+/**
+ * A server that is bounded in every direction: sizes, times, connections. It does not listen yet.
+ * @param posts the paths where something happens; what is asked for stands in the query, a body is not read
+ */
+export function createGetServer(
+  handlers: Readonly<Record<string, GetHandler>>,
+  log: Log,
+  posts: Readonly<Record<string, GetHandler>> = {},
+): Server {
   const byPath = new Map(Object.entries(handlers));
+  const postsByPath = new Map(Object.entries(posts));
   const server = createServer(
     { maxHeaderSize: 8 * 1024, requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 5_000, insecureHTTPParser: false },
     (request, response) => {
@@ -27,11 +35,13 @@ export function createGetServer(handlers: Readonly<Record<string, GetHandler>>, 
   return server;
 
   async function answer(request: IncomingMessage): Promise<Reply> {
-    if (request.method !== 'GET' && request.method !== 'HEAD') return failure(405, 'method', 'only GET is answered');
-    const { url = '/' } = request;
+    const { url = '/', method } = request;
     if (url.length > LONGEST_URL) return failure(414, 'too-long', 'the address of the request is too long');
     const [path = '', query = ''] = url.split('?', 2);
-    const handler = byPath.get(path);
+    const isPost = postsByPath.has(path);
+    if (isPost ? method !== 'POST' : method !== 'GET' && method !== 'HEAD')
+      return failure(405, 'method', `only ${isPost ? 'POST' : 'GET'} is answered`);
+    const handler = (isPost ? postsByPath : byPath).get(path);
     return handler === undefined ? failure(404, 'not-found', 'no such path') : handler(new URLSearchParams(query));
   }
 }

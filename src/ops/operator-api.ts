@@ -6,7 +6,7 @@ import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import type { ExplainAnswer, PeerRow, RouteRow, StatusAnswer } from '../core/status.ts';
+import type { ExplainAnswer, PeerRow, RebuildAnswer, RouteRow, StatusAnswer } from '../core/status.ts';
 import { hostPrefix } from '../domain/prefix.ts';
 import { AgentError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -18,6 +18,8 @@ export type OperatorHandlers = {
   /** @param address a host address, with or without /32 or /128 */
   readonly explain: (address: string) => Promise<ExplainAnswer>;
   readonly status: () => Promise<StatusAnswer>;
+  /** @param isSure false: nothing is done but to say what would be interrupted */
+  readonly rebuild: (isSure: boolean) => Promise<RebuildAnswer>;
 };
 
 /** Who holds the socket; told to a second daemon. */
@@ -47,6 +49,7 @@ export async function startOperatorApi(options: {
       },
     },
     log,
+    { '/v1/rebuild': async (query) => json(200, await handlers.rebuild(query.get('yes') === 'true')) },
   );
   await takeSocket(socketPath);
   await new Promise<void>((resolve, reject) => {

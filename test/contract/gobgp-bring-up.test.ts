@@ -91,7 +91,7 @@ describe.each(GOBGP_MAJORS)('GoBGP $name', (version) => {
       await speaker.prepare(labSpeaker(gobgpd), signal);
       const error = await errorOf(speaker.prepare(labSpeaker(gobgpd, change), signal));
       expect(error.kind).toBe('terminal');
-      for (const word of [...words, 'restart gobgpd']) expect(error.message).toContain(word);
+      for (const word of [...words, 'rebuild']) expect(error.message).toContain(word);
     });
 
     test('BGP is never started twice, with or without a listener', async () => {

@@ -17,7 +17,7 @@ export type GobgpVersion = {
 };
 
 export const GOBGP_3_10: GobgpVersion = { name: '3.10', api: 'v3' };
-export const GOBGP_3_36: GobgpVersion = { name: '3.36', api: 'v3', suite: 'trixie' };
+const GOBGP_3_36: GobgpVersion = { name: '3.36', api: 'v3', suite: 'trixie' };
 export const GOBGP_4_8: GobgpVersion = { name: '4.8', api: 'v4', suite: 'trixie-backports' };
 
 export const GOBGP_VERSIONS: readonly GobgpVersion[] = [GOBGP_3_10, GOBGP_3_36, GOBGP_4_8];

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { RouteRow, StatusAnswer } from '../../src/core/status.ts';
 import type { Bird } from './bird.ts';
+import type { GobgpVersion } from './gobgp-versions.ts';
 import { type Gobgpd, startGobgpd } from './gobgpd.ts';
 import { freePort, type Lab, type LabProcess, logTail, until } from './lab.ts';
 
@@ -61,6 +62,8 @@ export type HypervisorOptions = {
   readonly sources: ConfigChange;
   readonly networks?: readonly string[] | '*';
   readonly change?: ConfigChange;
+  /** Default: the GoBGP that is installed. */
+  readonly gobgp?: GobgpVersion;
 };
 
 /** Starts gobgpd and the daemon; resolves when the daemon answers its operator socket. */
@@ -68,7 +71,11 @@ export async function startHypervisor(lab: Lab, options: HypervisorOptions): Pro
   const { name } = options;
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: npm run build`);
   mkdirSync(lab.path(name));
-  const gobgpd = await startGobgpd(lab, { name: `${name}-gobgpd`, host: options.address });
+  const gobgpd = await startGobgpd(lab, {
+    name: `${name}-gobgpd`,
+    host: options.address,
+    ...(options.gobgp && { version: options.gobgp }),
+  });
   const httpPort = await freePort();
   const configFile = lab.path(name, 'agent.yaml');
   const base = labConfig(options, gobgpd, httpPort);

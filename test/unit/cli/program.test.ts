@@ -1,5 +1,5 @@
 /** The command line against a real operator API with canned answers: what is asked, what is printed, which exit code. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCli } from '../../../src/cli/program.ts';
@@ -17,12 +17,20 @@ const handlers: OperatorHandlers = {
   peers: () => Promise.resolve(peers),
   explain: (address) => Promise.resolve(address === announced.address ? announced : notAnnounced),
   status: () => Promise.resolve(fineStatus),
+  rebuild: (isSure) =>
+    Promise.resolve({
+      isDone: isSure,
+      changes: ['gobgp.asn (now 64512, configured 64513)'],
+      interrupts: { peers: ['192.0.2.253'], routes: 7 },
+      needsRestart: true,
+    }),
 };
 
 describe('the command line', () => {
   let lab: Lab;
   let socket: string;
   let ran: string[];
+  let installed: string | undefined;
   let failure: Error | undefined;
   const closers: (() => Promise<void>)[] = [];
 
@@ -44,12 +52,13 @@ describe('the command line', () => {
       ran.push(file);
       return failure === undefined ? Promise.resolve() : Promise.reject(failure);
     };
-    const code = await runCli(args, { run }, terminal);
+    const code = await runCli(args, { run, installedGobgpd: () => installed }, terminal);
     return { code, out, err };
   };
 
   beforeEach(() => {
     lab = new Lab('cli');
+    installed = undefined;
     socket = lab.path('operator.sock');
     ran = [];
     failure = undefined;
@@ -116,6 +125,19 @@ describe('the command line', () => {
     expect(await cli(['routes', '--socket', socket])).toEqual({ code: 3, out: '', err: expect.stringMatching(expected) as string });
   });
 
+  it('rebuild says what it would interrupt, and does it only when it is told to', async () => {
+    await serve();
+    const asked = await cli(['rebuild', '--socket', socket]);
+    expect(asked.code).toBe(1);
+    expect(asked.out).toMatch(
+      /would stop GoBGP[^]*192\.0\.2\.253 end[^]*7 routes[^]*configured 64513[^]*restarted by hand[^]*Nothing was done/,
+    );
+    const done = await cli(['rebuild', '--yes', '--socket', socket]);
+    expect(done.code).toBe(0);
+    expect(done.out).toMatch(/^GoBGP was stopped/);
+    expect(done.out).not.toMatch(/Nothing was done/);
+  });
+
   it("passes on the daemon's own error", async () => {
     await serve({ peers: () => Promise.reject(new AgentError('speaker-away', 'retryable', 'GoBGP does not answer')) });
     expect(await cli(['peers', '--socket', socket])).toEqual({ code: 1, out: '', err: 'neutron-bgp-agent: GoBGP does not answer\n' });
@@ -157,6 +179,19 @@ describe('the command line', () => {
         problems: [],
         warnings: [expect.any(String)],
       });
+    });
+
+    it('check: what is wrong with the gobgpd of this machine', async () => {
+      const file = lab.path('agent.yaml');
+      writeFileSync(file, `${good}peers: [{ address: 192.0.2.254, asn: 64500, gracefulRestart: { enabled: false }, bfd: {} }]\n`);
+      installed = 'gobgpd version 4.8.0';
+      expect((await cli(['config', 'check', file])).out).not.toContain('warning');
+      installed = 'gobgpd version 4.5.0';
+      expect((await cli(['config', 'check', file])).out).toMatch(
+        /warning: GoBGP 4\.5\.0 may leave[^]*192\.0\.2\.254 asks for bfd, which needs GoBGP 4\.6/,
+      );
+      writeFileSync(file, readFileSync(file, 'utf8').replace('gobgp: {', 'gobgp: { address: "192.0.2.7:50051", '));
+      expect((await cli(['config', 'check', file])).out).not.toContain('4.5.0');
     });
 
     it('check: a file that cannot be used, with every problem', async () => {

@@ -334,6 +334,7 @@ describe('warnings', () => {
       /requireActive is never: a stopped instance keeps its route/,
     ],
     ['a long restart time', peer('gracefulRestart: { restartTimeSeconds: 61 }'), /restartTimeSeconds is 61/],
+    ['BFD beside graceful restart', peer('bfd: { multiplier: 5 }'), /bfd stands beside gracefulRestart/],
     ['a long deferral', peer('gracefulRestart: { deferralTimeSeconds: 6 }'), /deferralTimeSeconds is 6/],
     ['a short hold time', peer('holdTimeSeconds: 6, keepaliveSeconds: 2'), /holdTimeSeconds is 6/],
     ['a sparse keepalive', peer('keepaliveSeconds: 5'), /keepaliveSeconds is 5/],

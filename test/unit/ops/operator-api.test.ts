@@ -14,11 +14,12 @@ const handlers: OperatorHandlers = {
   peers: () => Promise.reject(new AgentError('speaker-away', 'retryable', 'GoBGP does not answer')),
   explain: (address) => Promise.resolve({ address, prefix: `${address}/32`, announced: false, steps: [] }),
   status: () => Promise.reject(new Error('secret')),
+  rebuild: (isSure) => Promise.resolve({ isDone: isSure, changes: [], interrupts: { peers: [], routes: 0 }, needsRestart: false }),
 };
 
-function get(socketPath: string, path: string): Promise<{ status: number | undefined; body: unknown }> {
+function get(socketPath: string, path: string, method = 'GET'): Promise<{ status: number | undefined; body: unknown }> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path }, (response) => {
+    const asked = request({ socketPath, path, method }, (response) => {
       let text = '';
       response.on('data', (chunk: Buffer) => (text += chunk.toString()));
       response.on('end', () => resolve({ status: response.statusCode, body: JSON.parse(text) as unknown }));
@@ -54,6 +55,14 @@ describe('the operator API', () => {
   ])('answers %s with %i', async (path, status, body) => {
     await start();
     expect(await get(socketPath, path)).toEqual({ status, body });
+  });
+
+  it('rebuilds by POST alone, and only when somebody is sure', async () => {
+    await start();
+    expect((await get(socketPath, '/v1/rebuild?yes=true')).status).toBe(405);
+    expect((await get(socketPath, '/v1/status', 'POST')).status).toBe(405);
+    expect((await get(socketPath, '/v1/rebuild', 'POST')).body).toMatchObject({ isDone: false });
+    expect((await get(socketPath, '/v1/rebuild?yes=true', 'POST')).body).toMatchObject({ isDone: true });
   });
 
   it('lets owner and group in, and removes the socket when it closes', async () => {
