@@ -1,5 +1,12 @@
-/** The real Neutron server with other options of `[oslo_messaging_rabbit]` than its defaults, and our agent beside it. */
+/**
+ * The real Neutron server with other options of `[oslo_messaging_rabbit]` than its defaults, and our agent beside it, which is
+ * given the server's own neutron.conf.
+ */
+import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { loadConfig } from '../../src/config/load.ts';
+import { BROKER_DEFAULTS, type NeutronSettings } from '../../src/neutron/neutron-source.ts';
 import { RecordingSink } from '../fakes/recording-sink.ts';
 import { Lab, until } from '../lab/lab.ts';
 import { type LabSource, startSource } from '../lab/neutron-agent.ts';
@@ -26,9 +33,26 @@ beforeAll(async () => {
   networkId = (await neutron.createNetwork('external')).id;
   await neutron.createSubnet(networkId, '198.51.100.0/24');
   await neutron.reportOvsAgent('hv1');
-  agent = startSource({ port: rabbit.port }, new RecordingSink());
+  agent = startSource({ port: rabbit.port, settings: importedSettings() }, new RecordingSink());
   await until('the agent to be in sync', () => agent.sink.inSync, 30_000);
 }, 180_000);
+
+function importedSettings(): Pick<NeutronSettings, 'broker' | 'controlExchange'> {
+  const file = lab.path('agent.yaml');
+  writeFileSync(
+    file,
+    stringify({
+      host: 'hv1',
+      sources: { neutron: { configFiles: ['neutron/neutron.conf'] } },
+      announce: { networks: '*', prefixes: ['198.51.100.0/24'] },
+      gobgp: { asn: 64512, routerId: '192.0.2.1' },
+      peers: [{ address: '192.0.2.254', asn: 64500 }],
+    }),
+  );
+  const imported = loadConfig(file, {}).sources.neutron;
+  if (imported === undefined) throw new Error('no Neutron source was configured');
+  return { broker: { ...BROKER_DEFAULTS, ...imported.broker, connectionName: 'imported' }, controlExchange: imported.controlExchange };
+}
 
 afterAll(async () => {
   await agent?.stop();

@@ -59,10 +59,8 @@ const fixedName = (queueArguments: object, isDurable: boolean): BusLayout['fanou
   });
 };
 
-export const DEFAULT_LAYOUT: BusLayout = layout('A defaults');
-
 export const BUS_LAYOUTS: readonly BusLayout[] = [
-  DEFAULT_LAYOUT,
+  layout('A defaults'),
   layout('B amqp_durable_queues', durable),
   layout('C amqp_auto_delete', { control: { durable: false, autoDelete: true }, topicQueue: { durable: false, autoDelete: true } }),
   layout('D rabbit_quorum_queue', quorum),
