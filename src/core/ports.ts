@@ -165,5 +165,3 @@ export interface Telemetry {
   /** `event-to-advertise`: from the receipt of a source's message to GoBGP's acknowledgement. */
   observe(timing: { readonly kind: 'event-to-advertise' | 'reconcile'; readonly ms: number }): void;
 }
-
-export const silentTelemetry: Telemetry = { count: () => {}, observe: () => {} };

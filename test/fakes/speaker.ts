@@ -2,7 +2,16 @@
  * A BGP speaker in memory that can be made to fail in ways the real one cannot be asked for. It keeps state like GoBGP
  * (one local path per prefix, one watch stream, lost on restart), and reports misuse instead of forgiving it.
  */
-import type { LocalRoutes, Operation, Outcome, PeerOutcome, PeerStatus, Speaker, SpeakerFacts, WatchHandlers } from '../../src/core/ports.ts';
+import type {
+  LocalRoutes,
+  Operation,
+  Outcome,
+  PeerOutcome,
+  PeerStatus,
+  Speaker,
+  SpeakerFacts,
+  WatchHandlers,
+} from '../../src/core/ports.ts';
 import { prefixOf } from '../../src/domain/plan.ts';
 import type { Prefix } from '../../src/domain/prefix.ts';
 import { isMarked, type Route, sameRoute } from '../../src/domain/route.ts';

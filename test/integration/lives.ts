@@ -135,17 +135,13 @@ export const LIVES: readonly LifeRow[] = [
   {
     name: 'live migration: the new host at once, the old one worse for a moment, then gone',
     act: on('b', (cloud, id) => cloud.liveMigrate(id, 'hv1', 'hv2')),
-    changes: [
-      ...[`${B_V4}/32`, `${B_V6}/128`].flatMap((prefix) => [`hv1 added ${prefix}`, `hv1 removed ${prefix}`, `hv2 added ${prefix}`]),
-    ],
+    changes: [`${B_V4}/32`, `${B_V6}/128`].flatMap((prefix) => [`hv1 added ${prefix}`, `hv1 removed ${prefix}`, `hv2 added ${prefix}`]),
     neverWithout: [`${B_V4}/32`, `${B_V6}/128`],
   },
   {
     name: 'and back',
     act: on('b', (cloud, id) => cloud.liveMigrate(id, 'hv2', 'hv1')),
-    changes: [
-      ...[`${B_V4}/32`, `${B_V6}/128`].flatMap((prefix) => [`hv2 added ${prefix}`, `hv2 removed ${prefix}`, `hv1 added ${prefix}`]),
-    ],
+    changes: [`${B_V4}/32`, `${B_V6}/128`].flatMap((prefix) => [`hv2 added ${prefix}`, `hv2 removed ${prefix}`, `hv1 added ${prefix}`]),
     neverWithout: [`${B_V4}/32`, `${B_V6}/128`],
   },
   {

@@ -14,7 +14,7 @@ const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 export const ASN = 64512;
 export const ROUTER_ASN = 64500;
 /** Public addresses of the lab's instances (RFC 5737, RFC 3849). */
-export const PREFIXES = ['203.0.113.0/24', '2001:db8:113::/64'] as const;
+const PREFIXES = ['203.0.113.0/24', '2001:db8:113::/64'] as const;
 /** An IPv4 session carries IPv6 routes only with a next hop of their own; nothing is ever sent there. */
 export const NEXT_HOP_IPV6 = '2001:db8:ffff::1';
 
