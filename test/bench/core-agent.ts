@@ -9,7 +9,7 @@ import { monotonicMs, serve, workerSettings } from './worker.ts';
 export type CoreAgentSettings = { readonly configFile: string; readonly host: string; readonly routes: number };
 
 const { BindingTable } = await built<typeof import('../../src/core/binding-table.ts')>('core/binding-table.js');
-const { silentTelemetry: telemetry } = await built<typeof import('../../src/core/ports.ts')>('core/ports.js');
+const telemetry = { count: () => {}, observe: () => {} };
 const { Reconciler } = await built<typeof import('../../src/core/reconciler.ts')>('core/reconciler.js');
 const { loadConfig } = await built<typeof import('../../src/config/load.ts')>('config/load.js');
 const { GobgpSpeaker } = await built<typeof import('../../src/gobgp/speaker.ts')>('gobgp/speaker.js');
