@@ -111,6 +111,7 @@ function neutronConfig(section: NeutronSection, vnicTypes: readonly string[], co
     reportIntervalMs: section.reportIntervalSeconds * 1000,
     rpcTimeoutMs: section.rpcTimeoutSeconds * 1000,
     portVersion: section.portVersion,
+    ...(section.fanoutDurable === undefined ? {} : { fanoutDurable: section.fanoutDurable }),
   };
 }
 

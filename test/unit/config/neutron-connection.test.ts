@@ -88,6 +88,12 @@ test('a neutron.conf with nothing but the URL', () => {
   });
 });
 
+test('fanoutDurable and the spread go on as they are, and are nothing that the option files say', () => {
+  const files = { [NEUTRON_CONF]: conf('rabbit_transient_quorum_queue = true') };
+  expect(neutron(files)).not.toHaveProperty('fanoutDurable');
+  expect(neutron(files, 'fanoutDurable: false, reconnectSpreadSeconds: 0')).toMatchObject({ fanoutDurable: false, reconnectSpreadMs: 0 });
+});
+
 describe('what goes before what', () => {
   const files = {
     [NEUTRON_CONF]: `[DEFAULT]\nhost = a\ncontrol_exchange = x\n${conf('heartbeat_timeout_threshold = 5')}`,
