@@ -34,7 +34,8 @@ export async function wiredNamespaces(
   ip('-n', a.name, 'link', 'add', a.interface, 'type', 'veth', 'peer', 'name', b.interface, 'netns', b.name);
   for (const [index, { name, interface: device }] of ends.entries()) {
     ip('-n', name, 'link', 'set', 'lo', 'up');
-    for (const address of addresses[index] ?? []) ip('-n', name, 'address', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : []));
+    for (const address of addresses[index] ?? [])
+      ip('-n', name, 'address', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : []));
     ip('-n', name, 'link', 'set', device, 'up');
   }
   for (const { name } of ends)
