@@ -309,11 +309,13 @@ export class NeutronSource implements BindingSource {
     const { sink, healthy, rows } = parts;
     const freshBackoff = (): Backoff => exponentialBackoff({ firstMs: 1_000, capMs: 30_000 });
     let backoff = freshBackoff();
+    let failingSinceMs: number | undefined;
     for (await this.#snapshots.next(signal); !signal.aborted; await this.#snapshots.next(signal)) {
       try {
         await this.#snapshot(api, intake, parts);
         healthy();
         backoff = freshBackoff();
+        failingSinceMs = undefined;
         this.#starting = false;
         this.#snapshots.in('periodic', this.#untilNextSnapshot(rows.isDisabled));
         if (await this.#networks.refresh(sink.interest.portIds().flatMap((id) => sink.interest.port(id) ?? []))) this.resync();
@@ -322,7 +324,10 @@ export class NeutronSource implements BindingSource {
         intake.snapshotFails();
         const level = isLasting(refusalOf(error)) ? 'error' : 'warn';
         log[level]({ code: codeOf(error), error: messageOf(error), refusal: refusalOf(error) }, 'snapshot failed');
-        if (!intake.inSync) sink.lost(messageOf(error));
+        // Pushes go on without snapshots; but what they miss is not repaired, and that must not stay unseen.
+        const nowMs = this.#options.clock.monotonicMs();
+        failingSinceMs ??= nowMs;
+        if (!intake.inSync || nowMs - failingSinceMs > this.#settings.resyncIntervalMs) sink.lost(messageOf(error));
         this.#snapshots.in('retry', backoff.delayMs);
         backoff = backoff.next();
       }

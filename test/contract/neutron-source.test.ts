@@ -368,6 +368,17 @@ describe('snapshots', () => {
     expect(losses(agent)).toEqual([]);
   });
 
+  test('snapshots that fail for longer than one interval are a loss, although pushes go on', async () => {
+    await boot('198.51.100.46');
+    const agent = await startInSync({ resyncIntervalMs: 1_000 });
+    neutron.faults.set('bulk_pull', { kind: 'error', remoteClass: 'DBConnectionError', message: 'away' });
+    await until('the loss', () => losses(agent).length > 0, 20_000);
+    neutron.faults.clear();
+    const done = snapshots(agent);
+    await until('a snapshot', () => snapshots(agent) > done, 40_000);
+    expect(agent.sink.inSync).toBe(true);
+  });
+
   test('a move that is pushed while the snapshot is read wins over it', async () => {
     const port = await boot('198.51.100.44', 'hv2');
     const agent = await startInSync();
