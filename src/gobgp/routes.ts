@@ -14,8 +14,8 @@ const PATHS_PER_MESSAGE = 100;
 /** One acknowledgement answers a whole stream; what it does not cover has to be sent again. */
 const PATHS_PER_STREAM = 2_000;
 /**
- * Echoes on the watch stream that wait until the operations are sent. Read at once, those of 10,000 routes take so much of the
- * CPU that the routes reach a router a third later (docs/performance.md); left for long, they would count as missing.
+ * Echoes on the watch stream that wait until the operations are sent. Read at once, those of 10,000 routes take CPU that the
+ * routes need, and these reach a router a sixth later (docs/performance.md); left for long, echoes would count as missing.
  */
 const MOST_HELD_ECHOES = 10_000;
 /** How many prefixes GoBGP lists before it lets changes go on. */
