@@ -35,7 +35,7 @@ describe.each(CLOUDS)('the lives of a port, with %s', (_, startCloud) => {
           networks: [cloud.publicNetworkId],
           sources: { neutron: { transportUrl: rabbit.url.replace(/^amqp:/, 'rabbit:'), reconnectSpreadSeconds: 0 } },
           // Long enough for a reboot, short enough to see a stop withdrawn.
-          change: { graceSeconds: { inactive: 2, migration: 1 } },
+          change: { graceSeconds: { inactive: 4, migration: 1 } },
         }),
       ),
     );
