@@ -1,5 +1,5 @@
 /** BFD against BIRD, over a wire between two namespaces: GoBGP sends to port 3784 of its neighbour and listens on its own. Needs root. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { pathAttributes } from '../../src/domain/route.ts';
 import type { SpeakerSettings } from '../../src/domain/settings.ts';
 import { GobgpSpeaker } from '../../src/gobgp/speaker.ts';
@@ -7,14 +7,15 @@ import { type Bird, startBird } from '../lab/bird.ts';
 import { GOBGP_3_10, GOBGP_4_8, type GobgpVersion } from '../lab/gobgp-versions.ts';
 import { type Gobgpd, startGobgpd } from '../lab/gobgpd.ts';
 import { freePort, Lab, until } from '../lab/lab.ts';
-import { canMakeNamespaces, wiredNamespaces } from '../lab/netns.ts';
+import { requireNamespaces, wiredNamespaces } from '../lab/netns.ts';
 import { LAB_ASN, LAB_MARKER, labPeer, labSpeaker, prefixOf } from '../lab/speaker-settings.ts';
 
 const signal = new AbortController().signal;
 const bfd = { transmitIntervalMs: 100, receiveIntervalMs: 100, multiplier: 3 };
 const route = { prefix: prefixOf('203.0.113.1'), attributes: pathAttributes({ largeCommunities: [LAB_MARKER] }) };
 
-describe.skipIf(!canMakeNamespaces())('BFD', () => {
+describe('BFD', () => {
+  beforeAll(requireNamespaces);
   let lab: Lab;
   let gobgpd: Gobgpd;
   let bird: Bird;

@@ -1,6 +1,6 @@
 /** Sessions over IPv6, where next hop self is a usable IPv6 address: over a wire between two namespaces, so it needs root. */
 import { execFileSync } from 'node:child_process';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { pathAttributes } from '../../src/domain/route.ts';
 import { linkLocalRouter, routerAmong } from '../../src/gobgp/link-local.ts';
 import { GobgpSpeaker } from '../../src/gobgp/speaker.ts';
@@ -9,12 +9,13 @@ import { startFrr } from '../lab/frr.ts';
 import { GOBGP_VERSIONS } from '../lab/gobgp-versions.ts';
 import { startGobgpd } from '../lab/gobgpd.ts';
 import { freePort, Lab, until } from '../lab/lab.ts';
-import { canMakeNamespaces, wiredNamespaces } from '../lab/netns.ts';
+import { requireNamespaces, wiredNamespaces } from '../lab/netns.ts';
 import { LAB_ASN, LAB_MARKER, labPeer, labSpeaker, prefixOf } from '../lab/speaker-settings.ts';
 
 const signal = new AbortController().signal;
 
-describe.skipIf(!canMakeNamespaces()).each(GOBGP_VERSIONS)('over IPv6, GoBGP $name', (version) => {
+describe.each(GOBGP_VERSIONS)('over IPv6, GoBGP $name', (version) => {
+  beforeAll(requireNamespaces);
   let lab: Lab;
   beforeEach(() => void (lab = new Lab('ipv6')));
   afterEach(() => lab.close());

@@ -1,18 +1,21 @@
-/** TLS to the real gobgpd. A client certificate is checked by gobgpd 3.13 and newer only; here its options are built. */
+/** TLS to the real gobgpd; a client certificate is asked for by 3.13 and newer only. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connectGobgp, type GobgpOptions } from '../../src/gobgp/client.ts';
 import { GOBGP_VERSIONS } from '../lab/gobgp-versions.ts';
 import { type Gobgpd, startGobgpd } from '../lab/gobgpd.ts';
 import { Lab } from '../lab/lab.ts';
 import { loopbackAddress } from '../lab/loopback.ts';
 
-describe.skipIf(spawnSync('openssl', ['version']).status !== 0).each(GOBGP_VERSIONS)('TLS to GoBGP $name', (version) => {
+describe.each(GOBGP_VERSIONS)('TLS to GoBGP $name', (version) => {
   let lab: Lab;
   let gobgpd: Gobgpd;
   let pem: { readonly certificate: string; readonly key: string };
 
+  beforeAll(() => {
+    if (spawnSync('openssl', ['version']).status !== 0) throw new Error('openssl is missing: apt-get install openssl');
+  });
   beforeEach(async () => {
     lab = new Lab('tls');
     const host = loopbackAddress();
@@ -42,5 +45,22 @@ describe.skipIf(spawnSync('openssl', ['version']).status !== 0).each(GOBGP_VERSI
       code: 'gobgp-unavailable',
       message: expect.stringContaining('self-signed certificate'),
     });
+  });
+
+  const asks = version.name === '3.10' ? [] : [version];
+  test.each(asks)('a gobgpd that asks for a client certificate takes ours, and nobody without one', async () => {
+    const files = [
+      '--tls-cert-file',
+      lab.path('tls.crt'),
+      '--tls-key-file',
+      lab.path('tls.key'),
+      '--tls-client-ca-file',
+      lab.path('tls.crt'),
+    ];
+    const host = gobgpd.host;
+    await gobgpd.stop();
+    gobgpd = await startGobgpd(lab, { name: 'asking', host, version, args: ['--tls', ...files] });
+    expect(await detect({ ca: pem.certificate, certificate: pem.certificate, key: pem.key })).toBe(version.api);
+    await expect(detect({ ca: pem.certificate })).rejects.toMatchObject({ code: expect.stringMatching(/^gobgp-/) });
   });
 });

@@ -1,5 +1,5 @@
 /** Two network namespaces with a wire between them. Needs root. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { type Lab, until } from './lab.ts';
 
@@ -11,8 +11,10 @@ export type Namespace = {
   readonly wrapper: readonly string[];
 };
 
-export function canMakeNamespaces(): boolean {
-  return process.getuid?.() === 0;
+/** Fails with what is missing, before a test that needs namespaces begins. */
+export function requireNamespaces(): void {
+  if (process.getuid?.() !== 0) throw new Error('network namespaces need root: run the tests as root');
+  if (spawnSync('ip', ['-V']).status !== 0) throw new Error('the program ip is missing: apt-get install iproute2');
 }
 
 /** @param addresses with their lengths, for each end: `fd91::1/64` */
