@@ -7,7 +7,7 @@ import { connectGobgp, type GobgpClient, type GobgpOptions } from '../../src/gob
 import { GobgpSpeaker } from '../../src/gobgp/speaker.ts';
 import { AgentError } from '../../src/lib/errors.ts';
 import { startBird } from '../lab/bird.ts';
-import { GOBGP_MAJORS } from '../lab/gobgp-versions.ts';
+import { GOBGP_VERSIONS } from '../lab/gobgp-versions.ts';
 import { type Gobgpd, startGobgpd } from '../lab/gobgpd.ts';
 import { freePort, Lab, until } from '../lab/lab.ts';
 import { LAB_ASN, LAB_MARKER, labPeer, labSpeaker, prefixOf } from '../lab/speaker-settings.ts';
@@ -16,7 +16,7 @@ const signal = new AbortController().signal;
 const attributes = pathAttributes({ largeCommunities: [LAB_MARKER] });
 const route = (prefix: string): Route => ({ prefix: prefixOf(prefix), attributes });
 
-describe.each(GOBGP_MAJORS)('GoBGP $name', (version) => {
+describe.each(GOBGP_VERSIONS)('GoBGP $name', (version) => {
   let lab: Lab;
   let gobgpd: Gobgpd;
   beforeEach(async () => {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectGobgp } from '../../src/gobgp/client.ts';
 import { pathAttributes } from '../../src/domain/route.ts';
-import { GOBGP_MAJORS } from '../lab/gobgp-versions.ts';
+import { GOBGP_VERSIONS } from '../lab/gobgp-versions.ts';
 import { startGobgpd } from '../lab/gobgpd.ts';
 import { Lab, until } from '../lab/lab.ts';
 import { labPeer, labSpeaker, prefixOf } from '../lab/speaker-settings.ts';
@@ -56,7 +56,7 @@ test('what the README shows, and the examples, are correct TypeScript for who in
   execFileSync(join(ROOT, 'node_modules/.bin/tsc'), [...strict, ...target, ...sources], { cwd: lab.folder, encoding: 'utf8' });
 });
 
-describe.each(GOBGP_MAJORS)('with GoBGP $name', (version) => {
+describe.each(GOBGP_VERSIONS)('with GoBGP $name', (version) => {
   test('the examples do what they say', async () => {
     const gobgpd = await startGobgpd(lab, { name: `gobgpd-${version.name}`, version });
     const run = (name: string, ...args: string[]): string =>

@@ -5,7 +5,7 @@ import type { PeerSettings } from '../../src/domain/settings.ts';
 import { GobgpSpeaker, type GobgpSpeakerOptions } from '../../src/gobgp/speaker.ts';
 import { type Bird, type BirdNeighbor, startBird } from '../lab/bird.ts';
 import { startFrr } from '../lab/frr.ts';
-import { GOBGP_MAJORS } from '../lab/gobgp-versions.ts';
+import { GOBGP_VERSIONS } from '../lab/gobgp-versions.ts';
 import { type Gobgpd, startGobgpd } from '../lab/gobgpd.ts';
 import { freePort, Lab, until } from '../lab/lab.ts';
 import { loopbackAddress } from '../lab/loopback.ts';
@@ -14,7 +14,7 @@ import { LAB_ASN, LAB_MARKER, labPeer, labSpeaker, prefixOf } from '../lab/speak
 const signal = new AbortController().signal;
 const SECRET = 'correct horse battery staple';
 
-describe.each(GOBGP_MAJORS)('GoBGP $name', (version) => {
+describe.each(GOBGP_VERSIONS)('GoBGP $name', (version) => {
   let lab: Lab;
   let gobgpd: Gobgpd;
   let speaker: GobgpSpeaker;
