@@ -22,8 +22,6 @@ export const GOBGP_4_8: GobgpVersion = { name: '4.8', api: 'v4', suite: 'trixie-
 
 export const GOBGP_VERSIONS: readonly GobgpVersion[] = [GOBGP_3_10, GOBGP_3_36, GOBGP_4_8];
 
-/** One of each API, for what the releases of a major do alike. */
-
 const FOLDER = fileURLToPath(new URL('../../node_modules/.cache/neutron-bgp-agent/gobgp', import.meta.url));
 const SCRIPT = fileURLToPath(new URL('../setup/gobgp-versions.sh', import.meta.url));
 
