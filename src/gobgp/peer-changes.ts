@@ -48,23 +48,24 @@ export class PeerChanges {
 
   async #open(peer: PeerSettings, present: ListedPeer | undefined, names: ReadonlySet<string>, signal: AbortSignal): Promise<PeerOutcome> {
     const name = nameOf(peer);
+    if (present?.isConfiguredAs(peer) === true) return { name, result: 'unchanged' };
     const { bfd, ...withoutBfd } = peer;
     if (bfd !== undefined && !(await this.#client.has('bfd', signal))) {
       // better a session that notices a dead router late than none
       const opened = await this.#open(withoutBfd, present, names, signal);
       return opened.result === 'failed' ? opened : { name, result: 'failed', error: 'opened without BFD, which needs GoBGP 4.6 or newer' };
     }
-    if (present === undefined) return outcome(name, 'added', () => this.#add(peer, true, signal));
-    if (present.isConfiguredAs(peer)) return { name, result: 'unchanged' };
+    if (present === undefined) return outcome(name, 'added', async () => (await this.#addition(peer, true, signal))());
     if (present.status.state === 'established') {
       const waitingFor = await this.#waitForOthers(name, names, signal);
       if (waitingFor !== undefined)
         return { name, result: 'failed', error: `changed, but not replaced before the session with ${waitingFor} is established` };
     }
     return outcome(name, 'replaced', async () => {
+      // the router drops our routes with the session: it must get them at once, not after the deferral time
+      const add = await this.#addition(peer, false, signal);
       await this.#client.deletePeer(present.address, signal);
-      // the router has dropped our routes with the session: it must get them at once, not after the deferral time
-      await this.#add(peer, false, signal);
+      await add();
     });
   }
 
@@ -78,9 +79,10 @@ export class PeerChanges {
     return outcome(name, 'deleted', () => this.#client.deletePeer(present.address, signal));
   }
 
-  async #add(peer: PeerSettings, localRestarting: boolean, signal: AbortSignal): Promise<void> {
+  /** What adds the peer: whatever has to be found out for it is known before anything is deleted. */
+  async #addition(peer: PeerSettings, localRestarting: boolean, signal: AbortSignal): Promise<() => Promise<void>> {
     const linkLocal = 'interface' in peer.neighbor ? await this.#settings.linkLocalRouter(peer.neighbor.interface, signal) : undefined;
-    await this.#client.addPeer(peer, { localRestarting, ...(linkLocal === undefined ? {} : { linkLocal }) }, signal);
+    return () => this.#client.addPeer(peer, { localRestarting, ...(linkLocal === undefined ? {} : { linkLocal }) }, signal);
   }
 
   /** Waits until every other configured peer is established and has our routes. @returns one that has not */
