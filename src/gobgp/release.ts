@@ -22,26 +22,29 @@ export function isReleaseProbe({ conf, state }: WirePeer): boolean {
  * @param mayProbe whether a peer may be added for it
  */
 export async function findRelease(session: Session, mayProbe: boolean, settings: Settings): Promise<Release | undefined> {
-  return (await listedRelease(session, settings)) ?? (mayProbe ? probe(session, settings) : undefined);
+  const listed = await listedRelease(session, settings);
+  if (listed !== undefined && !listed.isProbe) return listed.release;
+  // The probe of a process that was killed in between tells as well; it goes with this one.
+  return mayProbe ? probe(session, settings, listed !== undefined) : listed?.release;
 }
 
-async function listedRelease(session: Session, settings: Settings): Promise<Release | undefined> {
+async function listedRelease(session: Session, settings: Settings): Promise<{ release: Release; isProbe: boolean } | undefined> {
   for (const { peer } of await collect(session, 'ListPeer', {}, settings)) {
     const text = session.dialect.softwareVersion(peer?.state?.localCap ?? []);
     const release = text === undefined ? undefined : parseRelease(text);
-    if (release !== undefined) return release;
+    if (release !== undefined) return { release, isProbe: peer !== undefined && isReleaseProbe(peer) };
   }
   return undefined;
 }
 
-async function probe(session: Session, settings: Settings): Promise<Release | undefined> {
+async function probe(session: Session, settings: Settings, isThere: boolean): Promise<Release | undefined> {
   const peer: WirePeer = {
     conf: { neighborAddress: PROBE_ADDRESS, peerAsn: PROBE_ASN, adminDown: true, sendSoftwareVersion: true },
     transport: { passiveMode: true },
   };
   try {
-    await ask(session, 'AddPeer', { peer }, settings);
-    return await listedRelease(session, settings);
+    if (!isThere) await ask(session, 'AddPeer', { peer }, settings);
+    return (await listedRelease(session, settings))?.release;
   } catch (error) {
     // a daemon that takes no such peer does not tell its release; what is wrong with it shows elsewhere
     if (codeOf(error) === 'gobgp-refused') return undefined;

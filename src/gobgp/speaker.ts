@@ -132,7 +132,11 @@ export class GobgpSpeaker implements Speaker {
   }
 
   async #learnRelease(api: ApiVersion, mayProbe: boolean, signal: AbortSignal): Promise<void> {
-    const text = await this.#client.release(mayProbe, signal);
+    // Nothing that matters hangs on it: what is wrong with the daemon shows in the calls that follow.
+    const text = await this.#client.release(mayProbe, signal).catch((error: unknown) => {
+      this.#log.warn({ error: messageOf(error) }, 'the release of GoBGP cannot be learnt');
+      return undefined;
+    });
     const version = `GoBGP ${text ?? (api === 'v3' ? '3.x' : '4.x')}`;
     const release = text === undefined ? undefined : parseRelease(text);
     const warning = release === undefined ? undefined : releaseWarning(release);
